@@ -6,7 +6,7 @@
  */
 import type { ExitHeads, GeneratedToken, GenerateOptions } from "early-exits";
 import { type Counts, createDecoder } from "early-exits/exits";
-import { Ledger, sumCounts } from "../src/exits/cost/ledger.js";
+import { type Ledger, ledgerOf, sumCounts } from "../src/exits/cost/ledger.js";
 import type { UnitCosts } from "../src/exits/cost/unit-costs.js";
 import { generateBatchWith } from "../src/model/decode/generate.js";
 import type { Prompt } from "../src/model/decode/prompt.js";
@@ -147,7 +147,7 @@ export async function traceGeneration(
   options: GenerateOptions,
 ): Promise<GenerationTrace> {
   const rounds: Promise<Float32Array>[] = [];
-  const ledger = new Ledger(heads);
+  const ledger = ledgerOf(heads);
   const decoder = createDecoder(heads, options, { ledger, onLogits: (logits) => rounds.push(logits.read()) });
   const generation = generateBatchWith(heads.model, [prompt], options, decoder);
   const tokens: GeneratedToken[] = [];

@@ -15,7 +15,7 @@ import { rowOf } from "../src/model/decode/final-logits.js";
 import { createRng } from "../src/tensor/index.js";
 import { checkFill, type FillName, fills, requireFillFor } from "../src/exits/fill/fill.js";
 import type { ExitHeads } from "../src/exits/heads/exit-heads.js";
-import { Ledger, type LedgerReport } from "../src/exits/cost/ledger.js";
+import { ledgerOf, type LedgerReport } from "../src/exits/cost/ledger.js";
 import { valuesOf } from "../src/tensor/values-of.js";
 
 interface DriftOptions {
@@ -64,7 +64,7 @@ export async function measureDrift(
   const { numLayers, vocabSize } = model.config;
   const depth = heads.depths[exit]!;
   const rng = createRng(seed).fork("who leaves");
-  const ledger = new Ledger(heads);
+  const ledger = ledgerOf(heads);
   ledger.step(0); // no prefill: every position is a step
   const totals = { compared: 0, left: 0, kept: 0, kl: 0 };
   const windows = markedWindows(model, documents, sequenceLength).slice(0, limit);

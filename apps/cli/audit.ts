@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { type ExitHeads, type Model, OptionError, type Policy } from "early-exits";
+import { type ExitHeads, OptionError, type Policy } from "early-exits";
 import { Audit, type AuditReport, type AuditState } from "early-exits/calibrate";
 import { fileExists, readJson, writeFileAtomic } from "early-exits/node";
 import { given } from "./command.js";
@@ -29,14 +29,6 @@ export const noAuditOption = {
   description: "read no text again, so that a broken promise goes unnoticed",
 } as const;
 
-interface OpenAudit {
-  readonly audit: Audit;
-  /** Of another dtype than the model that runs. */
-  readonly reference: Model | undefined;
-  /** Resolves once the state is in its file. */
-  kept(): Promise<void>;
-}
-
 interface AuditedPolicy {
   readonly heads: ExitHeads;
   readonly policy: Policy;
@@ -50,7 +42,7 @@ export async function openAudit(
   io: Io,
   { heads, policy, dir, byDefault }: AuditedPolicy,
   { audit: asked, budgets, seed }: AuditSettings & ModelSettings & { readonly seed?: number | undefined },
-): Promise<OpenAudit | undefined> {
+) {
   const every = asked ?? byDefault;
   if (every === undefined || every === false) return undefined;
   const { certified } = policy;

@@ -73,7 +73,6 @@ export async function openDecoding(
   const plain: GenerateOptions = {
     ...samplingOf(settings),
     ...given({ maxNewTokens, stop, seed, allowUncertified: settings.allowUncertified }),
-    now: () => performance.now(),
   };
   return {
     model,

@@ -22,17 +22,12 @@ type ShownEvent = Omit<ProgressEvent, "timeLeft"> & { readonly timeLeft: number 
 /** Lets the event loop run after an event: the kernels are synchronous, and signals arrive only here. */
 export type ReportProgress = (event: ProgressEvent) => Promise<void>;
 
-interface ProgressOptions {
-  /** Milliseconds; shorter work shows nothing. @default 0 */
-  readonly patience?: number;
-}
-
 /** Ends the line when `work` resolves or rejects. */
 export async function withProgress<T>(
   io: Io,
   label: string,
   work: (report: ReportProgress) => Promise<T>,
-  { patience = 0 }: ProgressOptions = {},
+  { patience = 0 } = {},
 ): Promise<T> {
   const started = io.now();
   const state: { latest?: ProgressEvent; shown?: ProgressEvent; shownAt: number } = { shownAt: -Infinity };

@@ -36,7 +36,6 @@ export async function raceExits(
       maxNewTokens: Math.min(TOKENS, room),
       temperature,
       topK,
-      now: () => performance.now(),
       signal: io.signal,
       onRun: (event) => report({ ...event, text: "runs" }),
     }),

@@ -67,13 +67,6 @@ export interface Shard {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** `of` is missing where the environment lacks it. */
-interface Told {
-  readonly engine: string;
-  readonly index: number;
-  readonly of: number | undefined;
-}
-
 /** Larger counts are mistakes, such as a job's number. */
 const MOST = 1_000_000;
 
@@ -132,8 +125,8 @@ const ENGINES = [
 ] as const;
 
 /** Throws an OptionError if no engine says, or two disagree. */
-function toldBy(environment: Environment): Told {
-  const told = ENGINES.flatMap(({ engine, task, tasks }): Told[] => {
+function toldBy(environment: Environment) {
+  const told = ENGINES.flatMap(({ engine, task, tasks }) => {
     const index = integerIn(environment, task);
     if (index === undefined) return [];
     const of = tasks && integerIn(environment, tasks);

@@ -19,7 +19,7 @@ import {
   scoreDirection,
 } from "early-exits/exits";
 import { keyValueLayers, type Model } from "early-exits/model";
-import { Blocks } from "./blocks.js";
+import { type Blocks, blocksOf } from "./blocks.js";
 import { GraphBuilder, OPSET, type Port, WEIGHTS } from "./graph-builder.js";
 import { buildHead, tokenOf } from "./heads.js";
 import { type Graph, linear, normalize, normalizeOnly } from "./layers.js";
@@ -228,7 +228,7 @@ interface StretchPlan {
 function buildStretch(graph: Graph, model: Model, { begin, end, exit, policy }: StretchPlan): Blocks {
   const { builder: b } = graph;
   const { hiddenSize, vocabSize } = model.config;
-  const blocks = new Blocks(graph, model);
+  const blocks = blocksOf(graph, model);
   let x = begin === 0 ? blocks.embed(b.input("ids", "int64", ["T"])) : b.input("state", "float32", ["T", hiddenSize]);
   for (let layer = begin; layer < end; layer++) x = blocks.run(x, layer);
   const last = b.node("Gather", [x, b.int64(-1)]); // [1, C]
@@ -263,7 +263,7 @@ function fillOf(model: Model, { index, head }: Exit, policy: Policy, weights: We
   if (policy.fill !== "project" || layers.length === 0) return undefined;
   const name = `fill-${index}.onnx`;
   const graph = { builder: new GraphBuilder(name), weights };
-  const blocks = new Blocks(graph, model);
+  const blocks = blocksOf(graph, model);
   const x = graph.builder.input("state", "float32", ["T", model.config.hiddenSize]);
   projectAll(graph, blocks, head, x, layers);
   return { name, graph, blocks };

@@ -25,7 +25,7 @@ import { auditTexts, type OnPromised } from "./audits.js";
 import type { Batcher } from "./batcher.js";
 import { type ChatBody, chatPrompts, parseChatBody, parseTextBody, type TextBody, textPrompts } from "./bodies.js";
 import { chooseMode, isFor, type ModeRules, type ServingMode } from "./ways.js";
-import { Metrics } from "./metrics.js";
+import { createMetrics, type Metrics } from "./metrics.js";
 import type { ServedToken } from "./served-text.js";
 
 interface AppOptions extends AccessOptions, ModeRules {
@@ -54,7 +54,7 @@ interface Asked {
 /** Routes requests to answers; listens nowhere. */
 export function createApp(batcher: Batcher, options: AppOptions): Hono {
   const { modelName, bodyBytes, now, log } = options;
-  const metrics = new Metrics(batcher, options.audit);
+  const metrics = createMetrics(batcher, options.audit);
   const serving: Serving = { batcher, options, metrics, audited: auditTexts(batcher, options) };
   const created = Math.floor(now() / 1000);
   const model = { id: modelName, object: "model", created, owned_by: "early-exits" };

@@ -34,7 +34,7 @@ import {
 import { type WatchedSampler, watchLogprobs } from "./logprobs.js";
 import { PrefixCache } from "./prefix-cache.js";
 import { ServeError } from "./serve-error.js";
-import { type ServedText, TextStream } from "./served-text.js";
+import { createTextStream, type ServedText, type TextStream } from "./served-text.js";
 import { decodersOf, optionsOf, type ServingMode } from "./ways.js";
 
 /** Positions that waiting for another text's running prompt must save. */
@@ -114,7 +114,7 @@ export class Batcher {
       watched,
       mode,
       request,
-      stream: new TextStream(this.#limits.unreadTokens),
+      stream: createTextStream(this.#limits.unreadTokens),
       bytes,
       came,
     };

@@ -75,7 +75,10 @@ export async function serveModel(source: Model | ExitHeads, options: ServeOption
   requireInteger("serve: headersTime", headersTime, 1, BODY_TIME);
   requireInteger("serve: timeLimit", settings.timeLimit, 1, 2 ** 31 - 1);
   requireInteger("serve: graceTime", graceTime, 0, 2 ** 31 - 1);
-  if (!isLoopback(host) && (key === undefined || key === "")) {
+  if (key === "") {
+    throw new OptionError("serve-key", "serve: the key is empty, and nobody could send it; leave it out, or give one");
+  }
+  if (!isLoopback(host) && key === undefined) {
     throw new OptionError(
       "serve-key",
       `serve: ${host} can be reached from other machines, and there is no key; give one, or listen on 127.0.0.1`,

@@ -28,78 +28,72 @@ export interface ServedText extends AsyncIterable<ServedToken> {
   readonly ended: Promise<ServedSummary | undefined>;
 }
 
+export type TextStream = ReturnType<typeof createTextStream>;
+
 /** Writing end. At most `limit` tokens wait for the reader. */
-export class TextStream implements ServedText {
-  readonly #limit: number;
-  readonly #waiting: ServedToken[] = [];
-  #wake: (() => void) | undefined;
-  #summary: ServedSummary | undefined;
-  #error: { readonly reason: unknown } | undefined;
-  #left = false;
-  #settle!: (summary: ServedSummary | undefined) => void;
-  readonly ended = new Promise<ServedSummary | undefined>((resolve) => {
-    this.#settle = resolve;
+export function createTextStream(limit: number) {
+  const waiting: ServedToken[] = [];
+  let wake: (() => void) | undefined;
+  let summary: ServedSummary | undefined;
+  let failed: { readonly reason: unknown } | undefined;
+  let left = false;
+  let settle!: (summary: ServedSummary | undefined) => void;
+  const ended = new Promise<ServedSummary | undefined>((resolve) => {
+    settle = resolve;
   });
+  return {
+    ended,
 
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
+    /** True if nobody reads it any more. */
+    get left(): boolean {
+      return left;
+    },
 
-  /** True if nobody reads it any more. */
-  get left(): boolean {
-    return this.#left;
-  }
-
-  get summary(): ServedSummary {
-    if (this.#summary !== undefined) return this.#summary;
-    throw new OptionError(
-      "summary-early",
-      "serve: the summary is available after the last token; consume the tokens first",
-    );
-  }
-
-  /** Throws a ServeError if too many tokens wait; a round's fit a reader who waits for them. */
-  push(tokens: readonly ServedToken[]): void {
-    if (this.#waiting.length > 0 && this.#waiting.length + tokens.length > this.#limit) {
-      throw new ServeError(
-        "reader-slow",
-        `serve: more than ${this.#limit} tokens wait for the reader, who takes them too slowly; the text was given up`,
-        { limit: this.#limit },
+    get summary(): ServedSummary {
+      if (summary !== undefined) return summary;
+      throw new OptionError(
+        "summary-early",
+        "serve: the summary is available after the last token; consume the tokens first",
       );
-    }
-    this.#waiting.push(...tokens);
-    this.#wake?.();
-  }
+    },
 
-  end(summary: ServedSummary): void {
-    this.#summary = summary;
-    this.#settle(summary);
-    this.#wake?.();
-  }
-
-  fail(reason: unknown): void {
-    this.#error ??= { reason };
-    this.#settle(undefined);
-    this.#wake?.();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<ServedToken, void, undefined> {
-    try {
-      for (;;) {
-        if (this.#error !== undefined) throw this.#error.reason;
-        const token = this.#waiting.shift();
-        if (token !== undefined) yield token;
-        else if (this.#summary !== undefined) return;
-        else await this.#change();
+    /** Throws a ServeError if too many tokens wait; a round's fit a reader who waits for them. */
+    push(tokens: readonly ServedToken[]): void {
+      if (waiting.length > 0 && waiting.length + tokens.length > limit) {
+        throw new ServeError(
+          "reader-slow",
+          `serve: more than ${limit} tokens wait for the reader, who takes them too slowly; the text was given up`,
+          { limit },
+        );
       }
-    } finally {
-      this.#left = true;
-    }
-  }
+      waiting.push(...tokens);
+      wake?.();
+    },
 
-  #change(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
-  }
+    end(done: ServedSummary): void {
+      summary = done;
+      settle(done);
+      wake?.();
+    },
+
+    fail(reason: unknown): void {
+      failed ??= { reason };
+      settle(undefined);
+      wake?.();
+    },
+
+    async *[Symbol.asyncIterator](): AsyncGenerator<ServedToken, void, undefined> {
+      try {
+        for (;;) {
+          if (failed !== undefined) throw failed.reason;
+          const token = waiting.shift();
+          if (token !== undefined) yield token;
+          else if (summary !== undefined) return;
+          else await new Promise<void>((resolve) => (wake = resolve));
+        }
+      } finally {
+        left = true;
+      }
+    },
+  };
 }

@@ -59,11 +59,6 @@ interface WayScore {
   readonly depths: number;
 }
 
-type ScoreSettings = Pick<
-  EvaluateSettings,
-  "policies" | "maxLength" | "addSpecialTokens" | "batchTokens" | "signal" | "onBatch"
->;
-
 // Task items as tokens. Each item is one or more passages: a context and the continuation to be scored after it, both
 // of at least one token. The conventions are those of lm-evaluation-harness (models/huggingface.py, utils.py):
 //   joining    a space between context and continuation, unless the continuation begins with white space; white space
@@ -76,11 +71,6 @@ type ScoreSettings = Pick<
 // One difference: the special tokens before a context are those that the tokenizer's own configuration adds, as
 // everywhere in this library.
 
-interface PassageOptions {
-  readonly maxLength: number;
-  readonly addSpecialTokens: boolean;
-}
-
 /** Passages of an item, and the number that lost context. */
 interface EncodedItem {
   readonly passages: readonly Passage[];
@@ -90,7 +80,7 @@ interface EncodedItem {
 /** The encoder throws a TaskError for an item that cannot be scored; `number` names it, from 1. */
 export function passageEncoder(
   model: Model,
-  { maxLength, addSpecialTokens }: PassageOptions,
+  { maxLength, addSpecialTokens }: Pick<EvaluateSettings, "maxLength" | "addSpecialTokens">,
 ): (item: TaskItem, number: number) => EncodedItem {
   const { tokenizer } = model;
   const encode = (text: string): number[] => tokenizer.encode(text, { addSpecialTokens: false });
@@ -107,7 +97,7 @@ export function passageEncoder(
     }
     return id;
   };
-  const encodePair = ({ context: before, continuation: after }: AnswerChoice, number: number): EncodedPair => {
+  const encodePair = ({ context: before, continuation: after }: AnswerChoice, number: number) => {
     const own = before.trimEnd() === "" ? [] : encode(before.trimEnd());
     const continuation = encode(before + (/^\s/.test(after) ? "" : " ") + after).slice(own.length);
     const context = [...begin, ...own];
@@ -143,11 +133,6 @@ export function passageEncoder(
   };
 }
 
-interface EncodedPair {
-  readonly passage: Passage;
-  readonly truncated: boolean;
-}
-
 export function rollingWindows(ids: readonly number[], start: number, maxLength: number): Passage[] {
   const text = [start, ...ids];
   const passages: Passage[] = [];
@@ -163,7 +148,7 @@ export function rollingWindows(ids: readonly number[], start: number, maxLength:
 async function* scoreItems(
   source: Model | ExitHeads,
   items: Iterable<NumberedItem> | AsyncIterable<NumberedItem>,
-  settings: ScoreSettings,
+  settings: EvaluateSettings,
 ): AsyncGenerator<ScoredItem, void, undefined> {
   const model = modelOf(source);
   const { policies, batchTokens, signal, onBatch } = settings;
@@ -356,19 +341,16 @@ interface Scored extends Readonly<Record<string, unknown>> {
 }
 
 /** Stores scores in files named by the item and by all that its score is a function of. */
-function scoreStore(
-  store: CacheStore,
-  described: Scored,
-): { read(item: TaskItem): Promise<ItemScore | undefined>; write(item: TaskItem, score: ItemScore): Promise<void> } {
+function scoreStore(store: CacheStore, described: Scored) {
   const nameOf = (item: TaskItem): Promise<string> => findingName("score", [described, item]);
   return {
-    async read(item) {
+    async read(item: TaskItem) {
       return readFinding(store, await nameOf(item), (bytes) => {
         const score = jsonIn(bytes, (_, value) => numberOf(value)) as ItemScore;
         return isScore(score, item, described) ? score : undefined;
       });
     },
-    async write(item, score) {
+    async write(item: TaskItem, score: ItemScore) {
       await writeFinding(
         store,
         await nameOf(item),

@@ -24,12 +24,12 @@ import { earlyExitDecoder, leaveEarly } from "./decode/decode.js";
 import type { DecodeEvent, DecodeListeners, DecodeObserver } from "./decode/observe.js";
 import { aheadPlan } from "./draft/ahead-plan.js";
 import { draftPlan } from "./draft/draft-plan.js";
-import { type DraftingExits, LookAhead } from "./draft/look-ahead.js";
+import { type DraftingExits, drafterOf, type LookAhead } from "./draft/look-ahead.js";
 import { losslessDecoder } from "./draft/lossless-decoder.js";
 import { ExitHeads, modelOf } from "./heads/exit-heads.js";
 import type { ExitHead } from "./heads/exit-head.js";
 import { carefulCosts, costOfRows, countedCosts, type UnitCosts } from "./cost/unit-costs.js";
-import { Ledger, type LedgerReport } from "./cost/ledger.js";
+import { ledgerOf, type LedgerReport } from "./cost/ledger.js";
 import { type Policy, type PolicyHolder, policyIn, requirePolicyFor } from "./plan/policy.js";
 import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
 
@@ -198,7 +198,7 @@ export function generateBatch(
   const { lossless = false, allowUncertified = false } = options;
   const policy = policyIn(options.policy);
   if (policy !== undefined && lossless === false && !allowUncertified) requirePromise(policy, options);
-  const ledger = new Ledger(source);
+  const ledger = ledgerOf(source);
   let observed = false; // true once the observer has set thresholds
   const observer = options.observer && {
     observe: (event: DecodeEvent) => options.observer!.observe(event),
@@ -302,7 +302,7 @@ function lookAhead(
   const cost = (costOfRows(block, 1) / costOfRows(counted.block, 1)) * (head?.work.multiplyAdds ?? 0);
   const levels = head === undefined ? [] : head.confidence;
   const createPlan = () => aheadPlan(model.config.numLayers, { block, finalHead, head: cost }, levels);
-  return new LookAhead(head, createPlan, ledger, exits);
+  return drafterOf(head, createPlan, ledger, exits);
 }
 
 function draftingExits(

@@ -7,6 +7,7 @@ import { OptionError, requireInteger } from "../errors.js";
 import { requireKnown } from "../known.js";
 import { scope } from "../tensor/index.js";
 import { largest } from "../tensor/ops/largest.js";
+import { valuesOf } from "../tensor/values-of.js";
 import { exponential } from "./elementary.js";
 import type { Model } from "./model.js";
 
@@ -50,19 +51,25 @@ export async function logitLens(
   const top = requireInteger("logitLens: top", options.top ?? 1, 1, vocabSize);
   const ids = typeof text === "string" ? model.tokenizer.encode(text) : text;
   if (ids.length === 0) throw new OptionError("text-empty", "logitLens: found no token; give a text to read");
-  const named = (id: number) => ({ id, text: model.hasTokenizer ? model.tokenizer.decode([id]) : String(id) });
+  const textOf = (id: number) => {
+    if (!model.hasTokenizer) return String(id);
+    return id < model.tokenizer.vocabSize ? model.tokenizer.decode([id]) : ""; // a row that pads the vocabulary
+  };
+  const named = (id: number) => ({ id, text: textOf(id) });
   const read = ids.map((id) => ({ ...named(id), guesses: [] as LensToken["guesses"][number][] }));
   const states = scope(() => [...model.forward(ids, { wanted: (depth) => depth > 0 }).values()]); // L of [T, C]
-  for (const state of states) {
-    const logits = scope(() => model.unembed(state)); // [T, V]
-    const values = await logits.read();
-    for (const tensor of [state, logits]) tensor.dispose();
-    for (const [t, { guesses }] of read.entries()) {
-      const row = values.subarray(t * vocabSize, (t + 1) * vocabSize);
-      const best = largest(row, top).sort((a, b) => row[b]! - row[a]!);
-      const sum = row.reduce((total, logit) => total + exponential(logit - row[best[0]!]!), 0);
-      guesses.push(best.map((id) => ({ ...named(id), probability: exponential(row[id]! - row[best[0]!]!) / sum })));
+  try {
+    for (const state of states) {
+      const values = await valuesOf(() => model.unembed(state)); // T·V
+      for (const [t, { guesses }] of read.entries()) {
+        const row = values.subarray(t * vocabSize, (t + 1) * vocabSize);
+        const best = largest(row, top).sort((a, b) => row[b]! - row[a]!);
+        const sum = row.reduce((total, logit) => total + exponential(logit - row[best[0]!]!), 0);
+        guesses.push(best.map((id) => ({ ...named(id), probability: exponential(row[id]! - row[best[0]!]!) / sum })));
+      }
     }
+    return read;
+  } finally {
+    for (const state of states) state.dispose();
   }
-  return read;
 }

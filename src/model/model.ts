@@ -153,10 +153,11 @@ export class Model {
         { length: time, limit: maxPositionEmbeddings },
       );
     }
-    const outside = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
-    if (outside !== undefined) {
-      throw new TokenError("token-range", `model: token id ${outside} is outside the vocabulary [0, ${vocabSize})`, {
-        id: outside,
+    const at = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+    if (at >= 0) {
+      const id = ids[at];
+      throw new TokenError("token-range", `model: token id ${id} is outside the vocabulary [0, ${vocabSize})`, {
+        id,
         vocabSize,
       });
     }

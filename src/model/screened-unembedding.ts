@@ -7,7 +7,7 @@
  * product, as whatever needs all logits does.
  */
 import { OptionError } from "../errors.js";
-import { type Device, type PackedDtype, PackedMatrix, type Tensor } from "../tensor/index.js";
+import { type Device, PackedMatrix, type Tensor } from "../tensor/index.js";
 import type { CoarseStorage, ProductBounds, Screening } from "../tensor/device.js";
 import { valuesOf } from "../tensor/values-of.js";
 import { linearAt } from "../tensor/ops/matmul.js";
@@ -43,16 +43,15 @@ export class ScreenedUnembedding {
   readonly #bias: Tensor | undefined;
   readonly #coarse: CoarseStorage;
 
-  static supports(device: Device, dtype: PackedDtype): boolean {
-    return device.screening !== undefined && !isInteger(dtype);
-  }
-
   /** Throws an OptionError ("unembedding-screened") that says why if these weights cannot be screened. */
   constructor(device: Device, { weight, bias }: LinearWeights) {
     const { screening } = device;
     if (screening === undefined) throw notScreened(`the ${device.backend} device computes all logits at once`);
     if (!(weight instanceof PackedMatrix)) throw notScreened("the weights are trainable");
-    if (isInteger(weight.storage.dtype)) throw notScreened("integer weights are as small as the coarse copy");
+    const { dtype } = weight.storage;
+    if (dtype !== "float32" && dtype !== "bfloat16") {
+      throw notScreened("integer weights are as small as the coarse copy");
+    }
     const coarse = screening.createCoarse(weight.storage, bias?.storage);
     if (coarse === undefined) throw notScreened("a weight is not finite or exceeds 1e30");
     this.bytes = coarse.bytes;
@@ -106,8 +105,4 @@ function notScreened(reason: string): OptionError {
     "unembedding-screened",
     `unembedding: "screened" was requested, but ${reason}; use "full", or "auto"`,
   );
-}
-
-function isInteger(dtype: PackedDtype): boolean {
-  return dtype !== "float32" && dtype !== "bfloat16";
 }

@@ -102,6 +102,7 @@ export class Sequence {
         });
       }
     }
+    this.#reserve(this.length + ids.length);
     if (ids[0] !== this.#draft) this.#forgetDraft();
     this.#draft = undefined;
     for (let s = this.length - 1; s >= 0 && this.#states[s] !== undefined; s--) {
@@ -112,7 +113,6 @@ export class Sequence {
       this.#depths.push(0);
       this.#states.push(undefined);
     }
-    this.#reserve(this.length);
   }
 
   /** A token that may follow the last one: its position runs along, and is there already if `append` adds it. */

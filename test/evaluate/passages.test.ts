@@ -3,12 +3,12 @@
  * one that has a begin-of-text token.
  */
 import { between, test } from "../support/property.js";
-import { loadModel, type Model } from "early-exits";
-import { huggingFaceTokenizer, memorySource } from "early-exits/model";
+import type { Model } from "early-exits";
+import { huggingFaceTokenizer } from "early-exits/model";
 import { readJson } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { passageEncoder, rollingWindows } from "../../src/evaluate/run-task.js";
-import { byteConfig, smallByteModel, smallCheckpoint } from "../support/models.js";
+import { byteConfig, smallByteModel, smallModel } from "../support/models.js";
 import { times } from "../support/lists.js";
 
 const model = await smallByteModel();
@@ -53,11 +53,7 @@ describe("a context and a continuation", () => {
   it("begin as the tokenizer's configuration says, unless told otherwise", async () => {
     const file = (await readJson("models/sotu-6/tokenizer.json")) as object;
     const tokenizer = await huggingFaceTokenizer(file, { add_bos_token: true, bos_token: "<|endoftext|>" });
-    const begins = await loadModel(
-      { ...byteConfig, vocab_size: 1024 },
-      memorySource(await smallCheckpoint({ ...byteConfig, vocab_size: 1024 })),
-      { device: model.device, tokenizer },
-    );
+    const begins = await smallModel({ config: { ...byteConfig, vocab_size: 1024 }, tokenizer });
     const [first, ...rest] = lambada(begins, "The Congress", "met").passages[0]!.context;
     expect(first).toBe(tokenizer.bosTokenId);
     expect(lambada(begins, "The Congress", "met", { addSpecialTokens: false }).passages[0]!.context).toEqual(rest);

@@ -4,6 +4,7 @@ import { logitLens } from "early-exits";
 import { argmaxOf } from "early-exits/model";
 import { expectCode } from "../support/expect-code.js";
 import { sumOf } from "../support/lists.js";
+import { byteConfig, smallByteModel } from "../support/models.js";
 import { openSotu, program } from "./support.js";
 
 const { lens } = await program("1-logit-lens");
@@ -30,6 +31,9 @@ it("the last block's guess is the model's own token, and most tokens are settled
   const last = first!.guesses[11]!.map(({ probability }) => probability);
   expect([last.length, last.toSorted((a, b) => b - a)]).toEqual([vocabSize, last]);
   expect(sumOf(last)).toBeCloseTo(1, 5);
+  const padded = await smallByteModel({ config: { ...byteConfig, vocab_size: 300 } });
+  const [all] = await logitLens(padded, "a", { top: 300 });
+  expect(all!.guesses[0]!.map(({ id, text }) => id < 257 || text === "")).toEqual(Array(300).fill(true));
   await expectCode(logitLens(model, ""), "text-empty");
   await expectCode(logitLens(model, text, { top: vocabSize + 1 }), "option-range");
 });

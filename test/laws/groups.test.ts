@@ -156,7 +156,7 @@ it("groups of own text keep the promise, never in both halves; without them it b
   const broken = { kept: 0, dropped: 0 };
   for (let run = 0; run < runs; run++) {
     const rng = createRng(run);
-    const documents = times(400, (d) => ({ ids: [d, run], group: `source ${d % 20}` }));
+    const documents = times(400, (d) => ({ ids: [d, run], group: `${d % 20}`.padStart(64, "0") }));
     const { proposing, prompts } = ownTextParts(model, documents);
     // Few sources are hard: of ten, often none is. The mean loss of a source is 6.5 %.
     const losses = new Map(prompts.map(({ group }) => [group!, rng.uniform() < 0.07 ? 0.8 : 0.01]));
@@ -164,7 +164,7 @@ it("groups of own text keep the promise, never in both halves; without them it b
     const written = prompts.map(({ ids, group }) => {
       const wrong = times(64, () => rng.uniform()).filter((u) => u < losses.get(group!)!).length;
       return {
-        hash: ids!.join(),
+        hash: ids!.join("a").padStart(64, "0"),
         group: group!,
         tokens: 64,
         counts: { left: [64, 0], wrong: [wrong, 0], deep: [0] },

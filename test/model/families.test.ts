@@ -200,7 +200,7 @@ describe("an error names what was found and what is legal", () => {
   it("refuses token ids and lengths beyond the model, and a disposed model", async () => {
     const model = await smallModel();
     await expect(model.logits([61])).rejects.toThrow(/token id 61 is outside the vocabulary \[0, 61\)/);
-    await expectCode(model.logits([-1]), "token-range");
+    for (const id of [-1, undefined as never]) await expectCode(model.logits([id]), "token-range");
     await expect(model.logits(randomIds(97, 61, 1))).rejects.toThrow(/97 tokens exceeds the context limit of 96/);
     await expectCode(model.logits([]), "token-count");
     model.dispose();

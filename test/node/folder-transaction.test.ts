@@ -91,6 +91,8 @@ it("is refused once a file of it was changed, cut or removed", async () => {
     cut: () => writeFile(join(folder, "heads.json"), "new"),
     removed: () => rm(join(folder, "heads.json")),
     "given an invalid manifest": () => writeFile(join(folder, "manifest.json"), '{"files": {"../x": 1}}'),
+    "given none": () =>
+      writeFile(join(folder, "manifest.json"), '{"format":"early-exits/manifest","version":1,"files":null}'),
   };
   for (const harm of Object.values(damage)) {
     await writeFolder(folder, after);

@@ -1,10 +1,11 @@
 /** Agreement of the page's keys and values with what the ledger counted. */
 import { sum } from "d3-array";
-import { createPolicy, type FillName, fitProjections, generate } from "early-exits";
+import { createPolicy, type FillName, fitProjections } from "early-exits";
 import { keyValueLayers } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import { expect, it } from "vitest";
 import { type KeyValueSource, type KeyValueSpan, keyValuesOf } from "../../playground/src/engine/key-values.js";
+import { generated } from "../support/generated.js";
 import { times } from "../support/lists.js";
 
 const data = "playground/public/model";
@@ -30,14 +31,10 @@ interface WriteOptions {
 /** Writes a text, and returns what the page says about its keys and values, and what the ledger counted. */
 async function write(thresholds: Thresholds, { fill, lossless = false, layers = own }: WriteOptions) {
   const policy = createPolicy(heads, thresholds, { score: "margin", fill });
-  const run = generate(heads, PROMPT, { policy, maxNewTokens: 60, stopAtEndOfText: false, lossless, drafts: false });
-  const depths: number[] = [];
-  for await (const { depth } of run) depths.push(depth);
-  const spans = keyValuesOf(
-    depths.map((depth) => ({ depth })),
-    { mode: lossless ? "lossless" : "exits", fill, numLayers, keyValueLayers: layers },
-  );
-  return { depths, spans, decode: run.summary.ledger.decode };
+  const { tokens, summary } = await generated(heads, PROMPT, { policy, maxNewTokens: 60, lossless, drafts: false });
+  const mode = lossless ? "lossless" : "exits";
+  const spans = keyValuesOf(tokens, { mode, fill, numLayers, keyValueLayers: layers });
+  return { depths: tokens.map(({ depth }) => depth), spans, decode: summary.ledger.decode };
 }
 
 /** Number of blocks with keys and values of these sources, summed over the positions. */

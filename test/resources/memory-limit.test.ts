@@ -3,10 +3,11 @@ import { createPolicy } from "early-exits";
 import { matmul, scope, Tensor } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { DeviceError } from "../../src/errors.js";
+import { Sequence } from "../../src/model/sequence.js";
 import { createWasmDevice } from "../../src/tensor/wasm/wasm-device.js";
 import { nodeHost } from "../../src/node/host.js";
 import { generated } from "../support/generated.js";
-import { smallHeads } from "../support/models.js";
+import { smallHeads, smallModel } from "../support/models.js";
 
 const limited = async () => createWasmDevice({ host: nodeHost, memoryLimit: 2 ** 25 }); // 32 MiB
 
@@ -43,6 +44,18 @@ it("a kernel that fails while text is written leaves no tensor", async () => {
     left = Infinity;
     expect(device.memory().used).toBe(used);
   }
+});
+
+it("a text whose cache does not fit stays as it was", async () => {
+  const device = await limited();
+  const own = { ...device };
+  const sequence = new Sequence(await smallModel({ device: own }), 4);
+  own.createCache = () => expect.fail("full");
+  expect(() => {
+    sequence.append(1, 2, 3, 4, 5);
+  }).toThrow("full");
+  expect(sequence.length).toBe(0);
+  await device.dispose();
 });
 
 it("refuses a cache whose size 32 bits cannot hold, and says what fits", async () => {

@@ -34,15 +34,6 @@ describe("golden numbers", () => {
     expectNear(bettingBound(losses, 0.1, delta).upper, golden, 3e-6);
   });
 
-  it.for([
-    [0, 10, 0.05, 0.258866],
-    [0, 100, 0.05, 0.029513],
-    [10, 1000, 0.01, 0.020043],
-    [3, 12, 0.025, 0.571858],
-  ] as const)("Clopper-Pearson of %i in %i at %f is scipy's", ([k, n, delta, golden]) =>
-    expectNear(clopperPearson(ones(k, n), 0.1, delta).upper, golden, 2e-5),
-  );
-
   it("error-free counts are scipy's", () => {
     const counts = [0.2, 0.05, 0.01].map((level) => [0.1, 0.05, 0.01].map((delta) => errorFreeUnits(level, delta)));
     expect(counts.join()).toBe("11,14,21,45,59,90,230,299,459");
@@ -81,7 +72,7 @@ test.prop([units], { examples: [[tiny]] })(
   },
 );
 
-test.prop([between(1, 5000), real(0, 1), fc.constantFrom(0.01, 0.05, 0.1)])(
+test.prop([between(1, 5000), real(0, 1), fc.constantFrom(0.01, 0.025, 0.05, 0.1)])(
   "exact limits are beta quantiles, by an independent implementation (@stdlib)",
   (n, share, delta) => {
     const k = Math.min(n - 1, Math.floor(share * n));

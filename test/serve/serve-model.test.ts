@@ -263,7 +263,7 @@ describe("access", () => {
   });
 
   it("needs a key off loopback, and then the key", async () => {
-    await expectCode(start({ host: "0.0.0.0" }), "serve-key");
+    for (const options of [{ host: "0.0.0.0" }, { key: "" }]) await expectCode(start(options), "serve-key");
     const keyed = await start({ key: "secret" });
     await expect(clientOf(keyed, "wrong").models.list()).rejects.toMatchObject({ status: 401 });
     expect((await clientOf(keyed, "secret").models.list()).data).toHaveLength(1);

@@ -13,7 +13,7 @@ import {
 } from "early-exits";
 import { type CacheDtype, createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { byteTokenizer } from "./byte-tokenizer.js";
-import { llamaConfigJson, memorySource, serializeModel, allWeights } from "early-exits/model";
+import { llamaConfigJson, memorySource, serializeModel, allWeights, type Tokenizer } from "early-exits/model";
 import { deserializeHeads } from "../../src/exits/heads/deserialize-heads.js";
 import { times } from "./lists.js";
 
@@ -125,6 +125,7 @@ export interface SmallModelOptions {
   readonly seed?: number;
   /** Width of the weights relative to a fresh model's, so that predictions are not flat. @default 8 */
   readonly gain?: number;
+  readonly tokenizer?: Tokenizer;
 }
 
 /** A frozen model with random weights and biases. */
@@ -135,9 +136,10 @@ export async function smallModel({
   kvCache = "float32",
   seed = 1,
   gain = 8,
+  ...tokenizer
 }: SmallModelOptions = {}) {
   const bytes = await smallCheckpoint(config, seed, gain);
-  return loadModel(config, memorySource(bytes), { device, dtype, kvCache });
+  return loadModel(config, memorySource(bytes), { device, dtype, kvCache, ...tokenizer });
 }
 
 /** Heads on such a model: by default, linear ones at depths 1 and 3 of 4. */
@@ -218,13 +220,8 @@ export const byteConfig = {
   tie_word_embeddings: true,
 };
 
-export async function smallByteModel(options: Omit<SmallModelOptions, "config"> = {}) {
-  const { device = createReferenceDevice(), seed = 1, gain = 8 } = options;
-  return loadModel(byteConfig, memorySource(await smallCheckpoint(byteConfig, seed, gain)), {
-    device,
-    tokenizer: byteTokenizer(),
-  });
-}
+export const smallByteModel = (options: SmallModelOptions = {}) =>
+  smallModel({ config: byteConfig, tokenizer: byteTokenizer(), ...options });
 
 /** Fits keys and values of skipped blocks to random text, for the fill that changes other tokens. */
 export async function giveProjections(heads: ExitHeads) {

@@ -2,8 +2,9 @@
  * Early-exit decoding on two devices side by side: the same tokens from the same depths, unless a score lies close to
  * its threshold.
  */
-import { createPolicy, type ExitHeads, generate, type GeneratedToken, type ScoreName } from "early-exits";
+import { createPolicy, type ExitHeads, type ScoreName } from "early-exits";
 import type { DecodeEvent } from "../../src/exits/decode/observe.js";
+import { generated } from "./generated.js";
 
 /** Largest difference between two devices' scores of the same state: that of their logits. */
 export const SCORE = 1e-4;
@@ -23,7 +24,6 @@ async function trace(
   prompt: readonly number[],
   { thresholds, score = "entropy", maxNewTokens = 16 }: CompareExitsOptions,
 ) {
-  const tokens: GeneratedToken[] = [];
   const scores: number[][] = [];
   const observer = {
     observe(event: DecodeEvent) {
@@ -31,8 +31,7 @@ async function trace(
     },
   };
   const policy = createPolicy(heads, thresholds, { score });
-  const run = generate(heads, prompt, { policy, maxNewTokens, stopAtEndOfText: false, observer });
-  for await (const token of run) tokens.push(token);
+  const { tokens } = await generated(heads, prompt, { policy, maxNewTokens, observer });
   return { tokens, scores };
 }
 

@@ -157,7 +157,7 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
   const fill: FillName = settings.fill ?? (projected ? defaults.fill : "lazy");
   const documents = await readGrouped(text, model);
   const records = await recordAll(io, "record", heads, documents.slice(0, settings.documents));
-  const times = await measureUnitTimes(heads, { fill, now: () => performance.now() });
+  const times = await measureUnitTimes(heads, { fill });
   if (settings.times !== undefined) await writeTimes(settings.times, times);
   const costs = measuredCosts(model.config.numLayers, heads.depths, times);
   const scores: { score: ScoreName; coverage: number[]; agreement: number; speedup: number }[] = [];

@@ -41,26 +41,18 @@ export function sampleText(
   });
 }
 
-interface FitOptions {
-  readonly sequenceLength: number;
-  readonly seed: number;
-  readonly signal: AbortSignal;
-  readonly onBatch: (event: { readonly batch: number; readonly batches: number }) => Promise<void>;
-}
-
 /** Fits in closed form, under a progress line. */
 function fit(
   io: Io,
   label: string,
   { sequence, seed }: HeadRecipe,
-  run: (options: FitOptions) => Promise<unknown>,
+  run: (options: Parameters<typeof fitMaps>[2]) => Promise<unknown>,
 ): Promise<unknown> {
-  const { signal } = io;
   return withProgress(io, label, (report) =>
     run({
       sequenceLength: sequence,
       seed,
-      signal,
+      signal: io.signal,
       onBatch: ({ batch, batches }) => report({ done: batch, total: batches, text: "batches" }),
     }),
   );

@@ -11,11 +11,12 @@
  *   certificate   every count that these decisions rest on
  * Choices made on the grid split cost no validity, because the test documents have no part in them.
  */
-import { OptionError } from "../../errors.js";
+import { OptionError, PolicyError } from "../../errors.js";
 import { registerCertified, type Policy } from "../../exits/plan/policy.js";
 import type { Certificate } from "../certificate/certificate.js";
 import { judgedTokens } from "../record/policy-runs.js";
 import { LIMITS } from "../recompute/limits.js";
+import { verifyStored } from "../recompute/verify-certificate.js";
 import type { Evidence } from "../record/evidence.js";
 import { judgedBy, lossOf } from "../record/subject.js";
 import { planTest, runTest } from "./fixed-sequence.js";
@@ -40,6 +41,10 @@ export async function certify(evidence: Evidence, settings: CertifySettings): Pr
   const parts = { evidence, sequence, result, settings };
   const policy = writePolicy(parts);
   const certificate = await writeCertificate({ ...parts, policy });
+  const [reason] = await verifyStored(certificate);
+  if (reason !== undefined) {
+    throw new PolicyError("certificate-refuted", `calibrate: nobody could open the certificate: ${reason}`, { reason });
+  }
   registerCertified(policy, { newTokens: judgedTokens(certificate) });
   return { policy, certificate, notes: await notesOf(parts, certificate) };
 }

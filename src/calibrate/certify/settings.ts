@@ -9,6 +9,7 @@ import { type ScoreName, scoreNames } from "../../exits/heads/score.js";
 import type { AnswerLossName } from "../../exits/plan/policy.js";
 import { requireOneOf } from "../../known.js";
 import { requireInside } from "../../risk/check.js";
+import { shown } from "../../shown.js";
 import type { ExitCosts } from "../procedures/tally.js";
 import type { Unit } from "../record/split.js";
 
@@ -120,10 +121,11 @@ export function certifySettings(
   requireOneOf("calibrate: loss", loss, losses);
   if (unit !== undefined) requireOneOf("calibrate: unit", unit, ["document", "group"]);
   requireOneOf("calibrate: score", score, ["best", ...scoreNames]);
-  if (population !== undefined && !/^[^\p{C}\p{Z}][^\p{C}\p{Zl}\p{Zp}]{0,199}$/u.test(population)) {
+  const line = /^[^\p{C}\p{Z}][^\p{C}\p{Zl}\p{Zp}]{0,199}$/u;
+  if (population !== undefined && (typeof population !== "string" || !line.test(population))) {
     throw new OptionError(
       "option-unknown",
-      `calibrate: population ${JSON.stringify(population.slice(0, 60))} is not one line of 1 to 200 characters; ` +
+      `calibrate: population ${shown(population)} is not one line of 1 to 200 characters; ` +
         'describe the documents, such as "chat prompts, English"',
       { population },
     );

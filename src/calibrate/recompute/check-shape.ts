@@ -64,7 +64,12 @@ const spelled = (pattern: RegExp, expected: string) =>
 
 function either(...shapes: readonly Shape[]): Shape {
   return (value, path, report) => {
-    const legal = shapes.some((shape) => shape(value, path, { reasons: [], room: report.room }));
+    const legal = shapes.some((shape) => {
+      const trial: Report = { reasons: [], room: report.room };
+      if (!shape(value, path, trial)) return false;
+      report.room = trial.room;
+      return true;
+    });
     if (!legal) shapes.at(-1)!(value, path, report);
     return legal;
   };
@@ -147,7 +152,7 @@ const tokens = integer(1, LIMITS.tokens);
 const total = integer(1, Number.MAX_SAFE_INTEGER);
 const index = integer(0, LIMITS.candidates);
 const whole = integer(0, Number.MAX_SAFE_INTEGER);
-const seed = whole;
+const seed = integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 const orNull = (shape: Shape) => either(nothing, shape);
 
 const sampling = object({

@@ -108,7 +108,7 @@ export async function hashDocument(ids: readonly number[], from = 0): Promise<st
 export function partsOf(document: CalibrationDocument): GroupedDocument {
   if (typeof document === "string") return { text: document };
   if (isIds(document)) return { ids: document };
-  const parts: GroupedDocument = document;
+  const parts: GroupedDocument = { ...document };
   const { text, ids, from, group } = parts;
   const legal =
     (typeof text === "string" || isIds(ids)) &&

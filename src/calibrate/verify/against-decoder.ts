@@ -81,5 +81,3 @@ export async function runDocument(
   }
   return counted;
 }
-
-/** [end - begin, V], of positions that have passed the last block. */

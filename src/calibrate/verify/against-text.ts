@@ -191,8 +191,13 @@ function namedIn<One extends CountedDocument>(
 ): readonly One[] | string {
   const hashes = new Set(given.map(({ hash }) => hash));
   const listed = documents.flatMap(({ copies = [], ...leader }) => [leader, ...copies]);
-  const missing = listed.find(({ hash }) => !hashes.has(hash));
-  if (missing !== undefined) return `documents: ${missing.hash.slice(0, 12)}… is not among them`;
+  const missing = listed.filter(({ hash }) => !hashes.has(hash));
+  if (missing.length > 0) {
+    return (
+      `documents: ${missing.length} of the ${listed.length} that it names are not among those given ` +
+      `(${missing[0]!.hash.slice(0, 12)}…); give the text that it was made from`
+    );
+  }
   const names = new Set(listed.map(({ hash }) => hash));
   return given.filter(({ hash, kin = hash }) => names.has(hash) || names.has(kin));
 }

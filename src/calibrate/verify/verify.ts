@@ -42,7 +42,8 @@ const optionNames = allNames<VerifyOptions>()(
 
 /**
  * Checks a certificate (or parsed JSON) against itself and what is given. Throws only an OptionError for an option that
- * it does not have, the reason of an aborted signal, or an error of the model.
+ * it does not have, and documents or prompts that cannot be judged, the reason of an aborted signal, or an error of the
+ * model.
  *
  * @example
  * ```ts

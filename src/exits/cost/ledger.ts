@@ -15,7 +15,7 @@
  *
  * Left out: norms, activations, softmax, and the rows of the embedding.
  */
-import { attentionOf, type BlockWeights, type Model, type ModelConfig, type WorkMeter } from "../../model/index.js";
+import { attentionOf, type BlockWeights, type Model, type ModelConfig } from "../../model/index.js";
 import type { ScreenedUnembed } from "../../model/meter.js";
 import { blockCacheBytes } from "../../model/sequence.js";
 import { bytesOf, multiplyAddsOf, type UnitWork } from "../../model/weights.js";
@@ -113,132 +113,124 @@ interface BlockWork extends UnitWork {
   readonly keyValue: UnitWork;
 }
 
-export class Ledger implements WorkMeter {
-  readonly #model: Model;
-  readonly #heads: ExitHeads | undefined;
-  readonly #layers: readonly BlockWork[];
-  readonly #unembedding: UnitWork;
+export type Ledger = ReturnType<typeof ledgerOf>;
+
+export function ledgerOf(source: Model | ExitHeads) {
+  const [model, exits] = "heads" in source ? [source.model, source] : [source, undefined];
+  const { blocks, unembedding, finalNorm } = model.weights;
+  const cached = blockCacheBytes(model.config, model.kvCache);
+  const layers = blocks.map((block) => blockWork(block, cached));
+  const finalHead = { multiplyAdds: multiplyAddsOf(unembedding), bytes: bytesOf(unembedding) + bytesOf(finalNorm) };
   /** By exit, then of the look-ahead head, filled in at the first evaluation: heads know their bytes once packed. */
-  readonly #headWork: UnitWork[] = [];
-  readonly #steps: Counts[] = [];
-  readonly #prefills: Counts[] = [];
-  readonly #headsByExit: number[];
-  readonly #passesByRows: number[] = [];
-  readonly #finalHeadsByRows: number[] = [];
-  readonly #fillsByBlocks: number[] = [];
+  const headWork: UnitWork[] = [];
+  const steps: Counts[] = [];
+  const prefills: Counts[] = [];
+  const headsByExit = (exits?.depths ?? []).map(() => 0);
+  const passesByRows: number[] = [];
+  const finalHeadsByRows: number[] = [];
+  const fillsByBlocks: number[] = [];
   /** The step under way; only at its end is it known to be prefill or decoding. */
-  #open: Counts = noCounts();
-  #openPasses: number[] = [];
-  #openHeads: number[] = [];
-
-  constructor(source: Model | ExitHeads) {
-    this.#heads = "heads" in source ? source : undefined;
-    this.#model = "heads" in source ? source.model : source;
-    const { blocks, unembedding, finalNorm } = this.#model.weights;
-    const cached = blockCacheBytes(this.#model.config, this.#model.kvCache);
-    this.#layers = blocks.map((block) => blockWork(block, cached));
-    this.#unembedding = { multiplyAdds: multiplyAddsOf(unembedding), bytes: bytesOf(unembedding) + bytesOf(finalNorm) };
-    this.#headsByExit = (this.#heads?.depths ?? []).map(() => 0);
-  }
-
-  block(layer: number, rows: number, attended: number): void {
-    addBlock(this.#open, this.#model, this.#layers[layer]!, rows, attended);
-    addTo(this.#openPasses, rows, 1);
-  }
-
-  keyValues(layer: number, rows: number): void {
-    const { keyValue, written } = this.#layers[layer]!;
-    addProduct(this.#open, keyValue, rows);
-    this.#open.keyValueBytesWritten += rows * written;
-  }
-
-  unembed(rows: number, screened?: ScreenedUnembed): void {
-    this.#open.finalHeads += rows;
-    if (screened !== undefined) addScreened(this.#open, this.#model.config, rows, screened);
-    if (screened === undefined || screened.full) addProduct(this.#open, this.#unembedding, rows);
-    addTo(this.#finalHeadsByRows, rows, 1);
-  }
-
-  /** Exit `exit` (0-based) computed logits for `rows` states in one call. */
-  head(exit: number, rows: number): void {
-    this.#open.heads += rows;
-    addProduct(this.#open, (this.#headWork[exit] ??= this.#heads!.heads[exit]!.work), rows);
-    addTo(this.#openHeads, exit, rows);
-  }
-
-  /** The look-ahead head guessed after `rows` states in one call. */
-  look(rows: number): void {
-    const { depths, ahead } = this.#heads!;
-    addProduct(this.#open, (this.#headWork[depths.length] ??= ahead!.work), rows);
-  }
-
-  /** One product made the keys and values of `blocks` skipped blocks for one position. */
-  fill(blocks: number, work: UnitWork): void {
-    this.#open.fills += blocks;
-    addTo(this.#fillsByBlocks, blocks, 1);
-    addProduct(this.#open, work, 1);
-    this.#open.keyValueBytesWritten += blocks * this.#layers[0]!.written;
-  }
-
-  /** This skipped block's (0-based) own product made its keys and values for one position. */
-  fillByBlock(layer: number): void {
-    this.fill(1, this.#layers[layer]!.keyValue);
-  }
-
-  /** Ends a round with drafts, with `wasted` drafts not accepted. */
-  drafts(drafted: number, wasted: number): void {
-    this.#open.drafted += drafted;
-    this.#open.wastedDrafts += wasted;
-  }
-
-  step(tokens: number): void {
-    this.#open.tokens += tokens;
-    if (tokens === 0) {
-      this.#prefills.push(this.#open);
-    } else {
-      this.#steps.push(this.#open);
-      this.#openPasses.forEach((passes, rows) => {
-        addTo(this.#passesByRows, rows, passes);
-      });
-      this.#openHeads.forEach((rows, exit) => {
-        addTo(this.#headsByExit, exit, rows);
-      });
-    }
-    this.#open = noCounts();
-    this.#openPasses = [];
-    this.#openHeads = [];
-  }
-
-  /** Counts of the steps that ended, beside plain decoding of the same runs. */
-  report(runs: readonly DecodedRun[]): LedgerReport {
-    return {
-      prefill: sumCounts(this.#prefills),
-      steps: [...this.#steps],
-      decode: sumCounts(this.#steps),
-      plain: this.#plain(runs),
-      headsByExit: [...this.#headsByExit],
-      passesByRows: filled(this.#passesByRows),
-      finalHeadsByRows: filled(this.#finalHeadsByRows),
-      fillsByBlocks: filled(this.#fillsByBlocks),
-    };
-  }
+  let open: Counts = noCounts();
+  let openPasses: number[] = [];
+  let openHeads: number[] = [];
 
   /** Every block and the final head, one row at a time. */
-  #plain(runs: readonly DecodedRun[]): Counts {
+  const plainOf = (runs: readonly DecodedRun[]): Counts => {
     const counts = noCounts();
     for (const { promptTokens, newTokens } of runs) {
       counts.tokens += newTokens;
       for (let length = promptTokens; length < promptTokens + newTokens; length++) {
-        for (const [layer, work] of this.#layers.entries()) {
-          const { window = Infinity } = attentionOf(this.#model.config, layer);
-          addBlock(counts, this.#model, work, 1, Math.min(length, window));
+        for (const [layer, work] of layers.entries()) {
+          const { window = Infinity } = attentionOf(model.config, layer);
+          addBlock(counts, model, work, 1, Math.min(length, window));
         }
         counts.finalHeads++;
-        addProduct(counts, this.#unembedding, 1);
+        addProduct(counts, finalHead, 1);
       }
     }
     return counts;
-  }
+  };
+  /** One product made the keys and values of `blocks` skipped blocks for one position. */
+  const fill = (blocks: number, work: UnitWork): void => {
+    open.fills += blocks;
+    addTo(fillsByBlocks, blocks, 1);
+    addProduct(open, work, 1);
+    open.keyValueBytesWritten += blocks * layers[0]!.written;
+  };
+
+  return {
+    block(layer: number, rows: number, attended: number): void {
+      addBlock(open, model, layers[layer]!, rows, attended);
+      addTo(openPasses, rows, 1);
+    },
+
+    keyValues(layer: number, rows: number): void {
+      const { keyValue, written } = layers[layer]!;
+      addProduct(open, keyValue, rows);
+      open.keyValueBytesWritten += rows * written;
+    },
+
+    unembed(rows: number, screened?: ScreenedUnembed): void {
+      open.finalHeads += rows;
+      if (screened !== undefined) addScreened(open, model.config, rows, screened);
+      if (screened === undefined || screened.full) addProduct(open, finalHead, rows);
+      addTo(finalHeadsByRows, rows, 1);
+    },
+
+    /** Exit `exit` (0-based) computed logits for `rows` states in one call. */
+    head(exit: number, rows: number): void {
+      open.heads += rows;
+      addProduct(open, (headWork[exit] ??= exits!.heads[exit]!.work), rows);
+      addTo(openHeads, exit, rows);
+    },
+
+    /** The look-ahead head guessed after `rows` states in one call. */
+    look(rows: number): void {
+      const { depths, ahead } = exits!;
+      addProduct(open, (headWork[depths.length] ??= ahead!.work), rows);
+    },
+
+    fill,
+
+    /** This skipped block's (0-based) own product made its keys and values for one position. */
+    fillByBlock: (layer: number): void => fill(1, layers[layer]!.keyValue),
+
+    /** Ends a round with drafts, with `wasted` drafts not accepted. */
+    drafts(drafted: number, wasted: number): void {
+      open.drafted += drafted;
+      open.wastedDrafts += wasted;
+    },
+
+    step(tokens: number): void {
+      open.tokens += tokens;
+      if (tokens === 0) {
+        prefills.push(open);
+      } else {
+        steps.push(open);
+        openPasses.forEach((passes, rows) => {
+          addTo(passesByRows, rows, passes);
+        });
+        openHeads.forEach((rows, exit) => {
+          addTo(headsByExit, exit, rows);
+        });
+      }
+      open = noCounts();
+      openPasses = [];
+      openHeads = [];
+    },
+
+    /** Counts of the steps that ended, beside plain decoding of the same runs. */
+    report: (runs: readonly DecodedRun[]): LedgerReport => ({
+      prefill: sumCounts(prefills),
+      steps: [...steps],
+      decode: sumCounts(steps),
+      plain: plainOf(runs),
+      headsByExit: [...headsByExit],
+      passesByRows: filled(passesByRows),
+      finalHeadsByRows: filled(finalHeadsByRows),
+      fillsByBlocks: filled(fillsByBlocks),
+    }),
+  };
 }
 
 /** The list is sparse. */

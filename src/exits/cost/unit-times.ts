@@ -217,28 +217,24 @@ function appendIds(sequence: Sequence, count: number): void {
   sequence.append(...Array.from({ length: count }, (_, i) => idAt(start + i)));
 }
 
-/** By name. */
-interface Stopwatch {
-  readonly sample: (name: string, run: () => unknown) => Promise<void>;
-  readonly reset: () => void;
-  /** The upper median; 0 without samples. */
-  readonly median: (name: string) => number;
-}
+type Stopwatch = ReturnType<typeof createStopwatch>;
 
-function createStopwatch(now: () => number): Stopwatch {
+/** Times by name. */
+function createStopwatch(now: () => number) {
   const samples = new Map<string, number[]>();
   return {
-    async sample(name, run) {
+    sample: async (name: string, run: () => unknown) => {
       const started = now();
       await run();
       const list = samples.get(name) ?? [];
       list.push(now() - started);
       samples.set(name, list);
     },
-    reset() {
+    reset: () => {
       samples.clear();
     },
-    median(name) {
+    /** The upper median; 0 without samples. */
+    median: (name: string) => {
       const sorted = (samples.get(name) ?? [0]).toSorted((a, b) => a - b);
       return sorted[sorted.length >> 1]!;
     },

@@ -18,7 +18,7 @@ import type { LookAhead } from "./look-ahead.js";
 export function draftBesideExits(
   heads: ExitHeads,
   policy: Policy,
-  looking: Pick<LookAhead, "depths" | "planOf" | "propose" | "keepStates">,
+  looking: LookAhead,
   listeners: DecodeListeners,
 ): Decoder {
   const stops = ascending([...heads.depths, ...looking.depths]);

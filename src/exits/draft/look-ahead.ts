@@ -35,115 +35,108 @@ export interface DraftingExits {
   readonly createPlan: () => DraftPlan;
 }
 
-export class LookAhead implements Drafter {
-  readonly #head: ExitHead | undefined;
-  readonly #createPlan: () => AheadPlan;
-  readonly #exits: DraftingExits | undefined;
-  readonly #ledger: Ledger | undefined;
-  readonly #newest = new WeakMap<Sequence, Newest>();
-  readonly #plans = new WeakMap<Sequence, AheadPlan>();
+export type LookAhead = ReturnType<typeof drafterOf>;
 
-  constructor(
-    head: ExitHead | undefined,
-    createPlan: () => AheadPlan,
-    ledger: Ledger | undefined,
-    exits: DraftingExits | undefined,
-  ) {
-    if (createPlan().asks()) this.#head = head; // otherwise it costs more than it could bring
-    this.#exits = exits;
-    this.#createPlan = createPlan;
-    this.#ledger = ledger;
-  }
+export function drafterOf(
+  given: ExitHead | undefined,
+  createPlan: () => AheadPlan,
+  ledger: Ledger | undefined,
+  exits: DraftingExits | undefined,
+) {
+  const head = createPlan().asks() ? given : undefined; // otherwise it costs more than it could bring
+  const depths: readonly number[] = head?.shape.inputs ?? [];
+  const newest = new WeakMap<Sequence, Newest>();
+  const plans = new WeakMap<Sequence, AheadPlan>();
 
-  get depths(): readonly number[] {
-    return this.#head?.shape.inputs ?? [];
-  }
-
-  planOf(sequence: Sequence): AheadPlan {
-    let plan = this.#plans.get(sequence);
+  const planOf = (sequence: Sequence): AheadPlan => {
+    let plan = plans.get(sequence);
     if (plan !== undefined) return plan;
-    plan = this.#createPlan();
-    if (this.#exits !== undefined) plan = withExits(plan, this.#exits.createPlan());
-    this.#plans.set(sequence, plan);
+    plan = createPlan();
+    if (exits !== undefined) plan = withExits(plan, exits.createPlan());
+    plans.set(sequence, plan);
     return plan;
-  }
-
-  /** With `greedy`, the head's first choice, however the text is sampled. */
-  async propose(
-    requests: readonly Request[],
-    { greedy = false }: { readonly greedy?: boolean } = {},
-  ): Promise<ReadonlyMap<Request, Choice>> {
-    const drafts = new Map<Request, Choice>();
-    for (const request of requests) {
-      const repeated = this.#repeated(request, requests.length);
-      if (repeated !== undefined) drafts.set(request, repeated);
-    }
-    const open = requests.filter((request) => {
-      const { sequence } = request;
-      const knows = !drafts.has(request) && (this.#exits !== undefined || this.#newestOf(sequence) !== undefined);
-      return knows && this.planOf(sequence).asks();
-    });
-    if (open.length === 0) return drafts;
-    const guesses = await (this.#exits ? this.#exits.draft(open) : this.#guess(open, greedy));
-    return new Map([...drafts, ...guesses]);
-  }
-
-  async keepStates(sequence: Sequence, position: number, id: number): Promise<void> {
-    if (this.#head === undefined) return;
-    const states = await valuesOf(() => concatRows(this.depths.map((depth) => sequence.stoppedAt(position, depth))));
-    this.#newest.set(sequence, { position, id, states });
-  }
+  };
 
   /**
    * What followed a repetition, if that is worth a row in a round of so many texts. In sampled text, a repetition is as
    * sure as one of half its length in greedy text.
    */
-  #repeated({ sequence, sampler }: Request, texts: number): Choice | undefined {
-    const plan = this.planOf(sequence);
+  const repeated = ({ sequence, sampler }: Request, texts: number): Choice | undefined => {
+    const plan = planOf(sequence);
     plan.beginRound(sampler.greedy ? texts : 1, sequence.length);
     const { length, next: id } = repetitionIn(sequence.ids);
     return plan.takeRepetition(sampler.greedy ? length : length / 2) ? { id, depth: 0 } : undefined;
-  }
+  };
 
   /** Undefined at the first round of a text, whose prompt ran without stops, and after a draft. */
-  #newestOf(sequence: Sequence): Newest | undefined {
-    const newest = this.#newest.get(sequence);
-    const fits = newest?.position === sequence.length - 2 && newest.id === sequence.ids.at(-1);
-    return fits ? newest : undefined;
-  }
+  const newestOf = (sequence: Sequence): Newest | undefined => {
+    const last = newest.get(sequence);
+    const fits = last?.position === sequence.length - 2 && last.id === sequence.ids.at(-1);
+    return fits ? last : undefined;
+  };
 
-  async #guess(requests: readonly Request[], greedy: boolean): Promise<Map<Request, Choice>> {
-    const head = this.#head!;
-    const { model } = head;
+  const draftOf = ({ sequence, sampler }: Request, found: LargestLogits, greedy: boolean): Choice | undefined => {
+    const { id, top1, top2 } = bestOf(found);
+    if (!planOf(sequence).takeGuess(top1 - top2)) return undefined;
+    if (greedy || sampler.greedy) return { id, depth: 0 };
+    const distribution = sampler.distribution(spread(found, sequence.model.config.vocabSize), sequence.ids);
+    return { id: sampler.draw(distribution), depth: 0, distribution };
+  };
+
+  const guess = async (requests: readonly Request[], greedy: boolean): Promise<Map<Request, Choice>> => {
+    const { model } = head!;
     const width = model.config.hiddenSize;
-    const newest = requests.map(({ sequence }) => this.#newestOf(sequence)!);
-    const states = this.depths.map((_, k) => {
-      const rows = new Float32Array(newest.length * width);
-      newest.forEach(({ states }, r) => rows.set(rowOf(states, k, width), r * width));
+    const known = requests.map(({ sequence }) => newestOf(sequence)!);
+    const states = depths.map((_, k) => {
+      const rows = new Float32Array(known.length * width);
+      known.forEach(({ states }, r) => rows.set(rowOf(states, k, width), r * width));
       return rows;
     });
     const values = await aheadInputs(
       model,
       states,
-      newest.map(({ id }) => id),
+      known.map(({ id }) => id),
     );
-    const inputs = Tensor.from(model.device, values, [newest.length, values.length / newest.length]);
-    const vectors = await head.logits(inputs).finally(() => inputs.dispose());
-    this.#ledger?.look(newest.length);
-    const found = await head.preview!.find(vectors).finally(() => vectors.dispose());
+    const inputs = Tensor.from(model.device, values, [known.length, values.length / known.length]);
+    const vectors = await head!.logits(inputs).finally(() => inputs.dispose());
+    ledger?.look(known.length);
+    const found = await head!.preview!.find(vectors).finally(() => vectors.dispose());
     const drafts = new Map<Request, Choice>();
     for (const [r, request] of requests.entries()) {
-      const draft = this.#draftOf(request, found[r]!, greedy);
+      const draft = draftOf(request, found[r]!, greedy);
       if (draft !== undefined) drafts.set(request, draft);
     }
     return drafts;
-  }
+  };
 
-  #draftOf({ sequence, sampler }: Request, found: LargestLogits, greedy: boolean): Choice | undefined {
-    const { id, top1, top2 } = bestOf(found);
-    if (!this.planOf(sequence).takeGuess(top1 - top2)) return undefined;
-    if (greedy || sampler.greedy) return { id, depth: 0 };
-    const distribution = sampler.distribution(spread(found, sequence.model.config.vocabSize), sequence.ids);
-    return { id: sampler.draw(distribution), depth: 0, distribution };
-  }
+  return {
+    depths,
+    planOf,
+
+    /** With `greedy`, the head's first choice, however the text is sampled. */
+    async propose(
+      requests: readonly Request[],
+      { greedy = false }: { readonly greedy?: boolean } = {},
+    ): Promise<ReadonlyMap<Request, Choice>> {
+      const drafts = new Map<Request, Choice>();
+      for (const request of requests) {
+        const draft = repeated(request, requests.length);
+        if (draft !== undefined) drafts.set(request, draft);
+      }
+      const open = requests.filter((request) => {
+        const { sequence } = request;
+        const knows = !drafts.has(request) && (exits !== undefined || newestOf(sequence) !== undefined);
+        return knows && planOf(sequence).asks();
+      });
+      if (open.length === 0) return drafts;
+      const guesses = await (exits ? exits.draft(open) : guess(open, greedy));
+      return new Map([...drafts, ...guesses]);
+    },
+
+    async keepStates(sequence: Sequence, position: number, id: number): Promise<void> {
+      if (head === undefined) return;
+      const states = await valuesOf(() => concatRows(depths.map((depth) => sequence.stoppedAt(position, depth))));
+      newest.set(sequence, { position, id, states });
+    },
+  };
 }

@@ -3,7 +3,7 @@
  * the frozen model on text; `cachedBatches` (hidden-cache.ts) reads recorded states.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { OptionError } from "../../errors.js";
+import { OptionError, requireInteger } from "../../errors.js";
 import { rowOf } from "../../model/decode/final-logits.js";
 import { requireList } from "../../known.js";
 import { batchWindows, markedWindows, type Window } from "../../model/documents.js";
@@ -113,6 +113,7 @@ export function onlineBatches(
   depths: readonly number[],
   { batchSize = 8, sequenceLength, seed = 0 }: OnlineOptions,
 ): BatchSource {
+  requireInteger("training: batchSize", batchSize, 1);
   const windows = markedWindows(model, documents, sequenceLength);
   return {
     batchesPerEpoch: Math.ceil(windows.length / batchSize),
@@ -235,12 +236,12 @@ export function takeRows(model: Model, values: Float32Array, chosen: readonly nu
 }
 
 /** The positions that count, in their windows. */
-export function countedPositions(windows: readonly Window[]): Int32Array {
+function countedPositions(windows: readonly Window[]): Int32Array {
   return Int32Array.from(windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => from + i)));
 }
 
 /** [R, C], of the positions that count. */
-export function countedStates(sequences: readonly Sequence[], windows: readonly Window[]): Tensor {
+function countedStates(sequences: readonly Sequence[], windows: readonly Window[]): Tensor {
   return scope(() => {
     const parts = sequences.flatMap((sequence, i) =>
       windows[i]!.from < sequence.length ? [sequence.hidden(windows[i]!.from, sequence.length)] : [],

@@ -44,7 +44,7 @@ export function topIdsOf(values: Float32Array, width: number, k: number): number
   for (let begin = 0; begin < values.length; begin += width) {
     const row = values.subarray(begin, begin + width);
     const order = Array.from(row.keys()).sort((a, b) => row[b]! - row[a]! || a - b);
-    ids.push(...order.slice(0, k));
+    for (const id of order.slice(0, k)) ids.push(id);
   }
   return ids;
 }

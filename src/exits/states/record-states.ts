@@ -10,9 +10,8 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HiddenCacheError, requireInteger } from "../../errors.js";
-import { prefill } from "../../model/advance.js";
 import { markedWindows, type Window } from "../../model/documents.js";
-import { type Document, type MarkedDocument, type Model, Sequence } from "../../model/index.js";
+import { type Document, type MarkedDocument, type Model } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
 import { ascending } from "../heads/placement.js";
 import { bytesOf, joined } from "../../tensor/formats/bytes.js";
@@ -23,14 +22,12 @@ import type { Tensor } from "../../tensor/index.js";
 import { valuesOf } from "../../tensor/values-of.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
 import { formatShape, sameShape } from "../../tensor/shape.js";
-import { countedPositions, countedStates, type Outcome } from "./batches.js";
+import { disposeBatch, hiddenBatch, type Outcome } from "./batches.js";
 import { confidencesIn } from "../heads/score.js";
 import { byParts } from "./by-parts.js";
 import { requireFiniteTeacher } from "./finite-teacher.js";
 
 const TOGETHER = 2048;
-/** Positions of a block between two turns of the event loop. */
-const SLICE = 256;
 /** Logits in memory together. */
 const LOGITS = 2 ** 23;
 
@@ -80,36 +77,16 @@ async function recordTogether(
   depths: readonly number[],
   signal: CancelSignal | undefined,
 ): Promise<RecordedStates> {
-  const { numLayers } = model.config;
-  const work = windows.map(({ ids }) => {
-    const sequence = new Sequence(model, ids.length);
-    sequence.append(...ids);
-    return { sequence, positions: ids.map((_, s) => s) };
-  });
+  const batch = await hiddenBatch(model, windows, depths, signal);
   try {
-    const statesAt = async (depth: number): Promise<Tensor> => {
-      await prefill(model, work, depth, { signal, sliceRows: SLICE });
-      return countedStates(
-        work.map(({ sequence }) => sequence),
-        windows,
-      );
-    };
+    const { final, positions } = batch;
     const hidden = new Map<number, NormedStates>();
     for (const depth of ascending(depths)) {
-      const states = await statesAt(depth);
-      hidden.set(depth, normStates(await states.read(), model.config.hiddenSize));
-      states.dispose();
+      hidden.set(depth, normStates(await batch.hidden.get(depth)!.read(), model.config.hiddenSize));
     }
-    const final = await statesAt(numLayers);
-    const outcome = await outcomeOf(model, final, { signal }).catch((error: unknown) => {
-      final.dispose();
-      throw error;
-    });
-    const values = await final.read();
-    final.dispose();
-    return { hidden, final: values, positions: countedPositions(windows), ...outcome };
+    return { hidden, final: await final.read(), positions, ...(await outcomeOf(model, final, { signal })) };
   } finally {
-    for (const { sequence } of work) sequence.dispose();
+    disposeBatch(batch);
   }
 }
 

@@ -55,41 +55,28 @@ interface SelfAnswer {
 // once. Every text starts from a copy of its keys and values, whose bits do not depend on what follows.
 
 /** Opens texts in the order of their prompts. Dispose of it when all are open, or none will be. */
-class PromptTrunk implements SequenceStore {
-  readonly #prompts: readonly (readonly number[])[];
-  readonly #signal: CancelSignal | undefined;
+function promptTrunk(prompts: readonly (readonly number[])[], signal: CancelSignal | undefined) {
   /** The common beginning of the prompt opened last and its neighbours. */
-  #trunk: Sequence | undefined;
-
-  constructor(prompts: readonly (readonly number[])[], signal?: CancelSignal) {
-    this.#prompts = prompts;
-    this.#signal = signal;
-  }
-
-  async open(model: Model, { index, promptIds, capacity }: OpenText): Promise<Sequence> {
-    const trunk = (this.#trunk ??= new Sequence(model));
-    const most = promptIds.length - 1; // the last position belongs to the first round
-    trunk.truncate(commonLength(trunk.ids, promptIds));
-    const shared = Math.min(most, commonLength(promptIds, this.#prompts[index + 1] ?? []));
-    if (shared > trunk.length) {
-      const begin = trunk.length;
-      trunk.append(...promptIds.slice(begin, shared));
-      await fillCaches(model, [{ sequence: trunk, positions: range(begin, shared) }], { signal: this.#signal });
-    }
-    const length = Math.min(most, trunk.length);
-    const sequence = trunk.clone({ length, capacity });
-    sequence.append(...promptIds.slice(length));
-    return sequence;
-  }
-
-  close(sequence: Sequence): void {
-    sequence.dispose();
-  }
-
-  dispose(): void {
-    this.#trunk?.dispose();
-    this.#trunk = undefined;
-  }
+  let kept: Sequence | undefined;
+  return {
+    async open(model: Model, { index, promptIds, capacity }: OpenText): Promise<Sequence> {
+      const trunk = (kept ??= new Sequence(model));
+      const most = promptIds.length - 1; // the last position belongs to the first round
+      trunk.truncate(commonLength(trunk.ids, promptIds));
+      const shared = Math.min(most, commonLength(promptIds, prompts[index + 1] ?? []));
+      if (shared > trunk.length) {
+        const begin = trunk.length;
+        trunk.append(...promptIds.slice(begin, shared));
+        await fillCaches(model, [{ sequence: trunk, positions: range(begin, shared) }], { signal });
+      }
+      const length = Math.min(most, trunk.length);
+      const sequence = trunk.clone({ length, capacity });
+      sequence.append(...promptIds.slice(length));
+      return sequence;
+    },
+    close: (sequence: Sequence): void => sequence.dispose(),
+    dispose: (): void => kept?.dispose(),
+  };
 }
 
 /** Samples an answer to every prompt (token ids), in order, at temperature 1 unless set. */
@@ -114,8 +101,8 @@ export async function* selfAnswers(
     );
   }
   const limit = Math.min(maxNewTokens, room);
-  const trunk = new PromptTrunk(asked, options.signal);
-  const recorder = new Recorder(model, trunk, depths);
+  const trunk = promptTrunk(asked, options.signal);
+  const recorder = recorderOf(model, trunk, depths);
   const run = generateBatchWith(
     model,
     asked,
@@ -143,57 +130,71 @@ interface Kept {
 }
 
 /** A plain decoder that keeps states at the depths, if any. */
-class Recorder {
-  readonly decoder: Decoder;
-  readonly sequences: SequenceStore;
-  readonly #model: Model;
-  readonly #depths: readonly number[] | undefined;
-  readonly #kept = new Map<Sequence, Kept>();
+function recorderOf(model: Model, store: SequenceStore, asked: readonly number[] | undefined) {
+  const { hiddenSize, numLayers } = model.config;
+  const depths = asked && ascending(asked);
+  const keptOf = new Map<Sequence, Kept>();
   /** By prompt: texts are opened in that order. */
-  readonly #texts: Kept[] = [];
+  const texts: Kept[] = [];
+  let stats: Tensor | undefined;
+  const onLogits = (logits: Tensor): void => void (stats = rowStats(logits));
+  const plain = plainDecoder(model, undefined, depths && onLogits);
 
-  constructor(model: Model, store: SequenceStore, depths: readonly number[] | undefined) {
-    this.#model = model;
-    this.#depths = depths && ascending(depths);
-    let stats: Tensor | undefined;
-    const onLogits = (logits: Tensor): void => void (stats = rowStats(logits));
-    const plain = plainDecoder(model, undefined, depths && onLogits);
-    this.sequences = {
-      open: async (of, text) => {
-        const sequence = await store.open(of, text);
-        const kept: Kept = { rows: new Map(), positions: [], argmax: [], logSumExp: [] };
-        this.#kept.set(sequence, kept);
-        this.#texts.push(kept);
-        return sequence;
-      },
-      close: (sequence) => {
-        this.#kept.delete(sequence);
-        store.close(sequence);
-      },
-    };
-    this.decoder = {
-      next: async (requests) => {
-        if (this.#depths === undefined) return plain.next(requests);
-        for (const depth of this.#depths) {
-          if (depth === model.config.numLayers) continue;
-          advance(model, pendingAt(requests, depth), depth);
-          await this.#keepStates(requests, depth);
-        }
-        const rounds = await plain.next(requests);
-        await this.#keepStates(requests, model.config.numLayers);
-        await this.#keepOutcome(requests, stats!);
-        return rounds;
-      },
-    };
-  }
+  const keepStates = async (requests: readonly Request[], depth: number): Promise<void> => {
+    const values = await valuesOf(() =>
+      concatRows(requests.map(({ sequence }) => sequence.hidden(sequence.length - 1))),
+    );
+    requests.forEach(({ sequence }, r) => {
+      const { rows } = keptOf.get(sequence)!;
+      const own = rows.get(depth) ?? [];
+      rows.set(depth, own);
+      own.push(values.slice(r * hiddenSize, (r + 1) * hiddenSize));
+    });
+  };
+  const keepOutcome = async (requests: readonly Request[]): Promise<void> => {
+    const confidences = confidencesIn(await stats!.read());
+    stats!.dispose();
+    requests.forEach(({ sequence }, r) => {
+      const kept = keptOf.get(sequence)!;
+      kept.positions.push(sequence.length - 1);
+      kept.argmax.push(confidences[r]!.argmax);
+      kept.logSumExp.push(confidences[r]!.logSumExp);
+    });
+  };
 
+  const sequences: SequenceStore = {
+    async open(of, text) {
+      const sequence = await store.open(of, text);
+      const kept: Kept = { rows: new Map(), positions: [], argmax: [], logSumExp: [] };
+      keptOf.set(sequence, kept);
+      texts.push(kept);
+      return sequence;
+    },
+    close(sequence) {
+      keptOf.delete(sequence);
+      store.close(sequence);
+    },
+  };
+  const decoder: Decoder = {
+    async next(requests) {
+      if (depths === undefined) return plain.next(requests);
+      for (const depth of depths) {
+        if (depth === numLayers) continue;
+        advance(model, pendingAt(requests, depth), depth);
+        await keepStates(requests, depth);
+      }
+      const rounds = await plain.next(requests);
+      await keepStates(requests, numLayers);
+      await keepOutcome(requests);
+      return rounds;
+    },
+  };
   /** States of a text that has ended, once; undefined without depths. */
-  take(text: number): RecordedStates | undefined {
-    if (this.#depths === undefined) return undefined;
-    const { rows, positions, argmax, logSumExp } = this.#texts[text]!;
-    const { hiddenSize, numLayers } = this.#model.config;
+  const take = (text: number): RecordedStates | undefined => {
+    if (depths === undefined) return undefined;
+    const { rows, positions, argmax, logSumExp } = texts[text]!;
     const states = (depth: number): Float32Array => joined(Float32Array, rows.get(depth)!);
-    const hidden = this.#depths.map((depth): [number, NormedStates] => [depth, normStates(states(depth), hiddenSize)]);
+    const hidden = depths.map((depth): [number, NormedStates] => [depth, normStates(states(depth), hiddenSize)]);
     const final = states(numLayers);
     rows.clear();
     return {
@@ -203,31 +204,8 @@ class Recorder {
       argmax: Int32Array.from(argmax),
       logSumExp: Float32Array.from(logSumExp),
     };
-  }
-
-  async #keepStates(requests: readonly Request[], depth: number): Promise<void> {
-    const values = await valuesOf(() =>
-      concatRows(requests.map(({ sequence }) => sequence.hidden(sequence.length - 1))),
-    );
-    const width = this.#model.config.hiddenSize;
-    requests.forEach(({ sequence }, r) => {
-      const { rows } = this.#kept.get(sequence)!;
-      const own = rows.get(depth) ?? [];
-      rows.set(depth, own);
-      own.push(values.slice(r * width, (r + 1) * width));
-    });
-  }
-
-  async #keepOutcome(requests: readonly Request[], stats: Tensor): Promise<void> {
-    const confidences = confidencesIn(await stats.read());
-    stats.dispose();
-    requests.forEach(({ sequence }, r) => {
-      const kept = this.#kept.get(sequence)!;
-      kept.positions.push(sequence.length - 1);
-      kept.argmax.push(confidences[r]!.argmax);
-      kept.logSumExp.push(confidences[r]!.logSumExp);
-    });
-  }
+  };
+  return { decoder, sequences, take };
 }
 
 // Text sampled from the model itself: data without a corpus, like the text that heads meet when it generates. Documents

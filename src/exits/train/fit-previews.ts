@@ -54,10 +54,11 @@ export async function fitPreviews(
         const vectors = head.vectors!(statesAt(batch, head, "fitPreviews")); // [R, C]
         yield;
         return matmul(vectors, vectors, { transposeA: true });
-      }, signal);
+      }, signal).finally(() => {
+        if (batch !== given) disposeBatch(batch);
+      });
       (await product.read()).forEach((value, i) => (moment[i]! += value));
       product.dispose();
-      if (batch !== given) disposeBatch(batch);
     }
   });
   const fitted: Tensors[] = [];

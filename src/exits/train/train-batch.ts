@@ -19,7 +19,7 @@ import { type BatchSource, type HiddenBatch, statesAt } from "../states/batches.
 import { outcomeOf } from "../states/record-states.js";
 import { createTeacher, type Teacher } from "./create-teacher.js";
 import { type ExitQuality, measureExits, type MeasureOptions } from "./measure-exits.js";
-import { type RestWeights, TrainingList } from "./training-list.js";
+import { type RestWeights, type TrainingList, trainingList } from "./training-list.js";
 
 /** Logits of one head in memory at once. */
 const LOGITS = 2 ** 23;
@@ -101,22 +101,16 @@ interface Student {
   readonly rest: RestWeights | undefined;
 }
 
-interface Students {
-  readonly all: readonly Student[];
-  readonly list: TrainingList | undefined;
-  /** Help to train, and are not the heads'. */
-  readonly parameters: readonly Tensor[];
-  dispose(): void;
-}
+type Students = Awaited<ReturnType<typeof createStudents>>;
 
 /** Heads with a map are trained on the list, if given; a preview of the model's unembedding is left out. */
 export async function createStudents(
   { model, heads }: Pick<ExitHeads, "model" | "heads">,
   listed: readonly number[] | undefined,
-): Promise<Students> {
+) {
   const trained = heads.filter(({ shape }) => shape.kind !== "preview");
   const used = listed !== undefined && trained.some(({ shape }) => shape.kind !== "dense");
-  const list = used ? await TrainingList.create(model, listed, { drawn: listed.length >> 3 }) : undefined;
+  const list = used ? await trainingList(model, listed, { drawn: listed.length >> 3 }) : undefined;
   const all = trained.map((head): Student => {
     const own = head.shape.kind === "dense" ? undefined : list;
     return { head, list: own, rest: own?.createRest() };

@@ -35,161 +35,108 @@ export interface RestWeights {
 /** Smallest probability of the unlisted tokens: float32 can still tell it from none. */
 const LEAST_REST = 1e-7;
 
-interface TrainingListOptions {
-  /** Unlisted tokens drawn at a time (`redraw`). @default 0 */
-  readonly drawn?: number;
-}
+export type TrainingList = Awaited<ReturnType<typeof trainingList>>;
 
-export class TrainingList {
-  readonly #model: Model;
+/** Takes different token ids, ascending. Draws at once if it is to draw: so many unlisted tokens at a time. */
+export async function trainingList(model: Model, listed: readonly number[], { drawn = 0 } = {}) {
+  const { device, config, weights } = model;
+  const { vocabSize, hiddenSize: width } = config;
+  const n = listed.length;
+  const { rows: given, bias: givenBias } = await readListedRows(model, listed);
+  const count = Math.min(drawn, vocabSize - n);
+  const buckets = n + count + 1;
   /** The listed tokens, then the drawn ones. */
-  readonly #ids: number[];
-  readonly #listed: number;
-  readonly #bucketOf: Int32Array;
-  /** Their rows of the unembedding, and a row of zeros: [n + 1, C]. */
-  readonly #rows: PackedMatrix;
-  /** [n + 1], zero for the rest. */
-  readonly #bias: Tensor;
-  /** [n + 1, 1]: moves a number into the last place. */
-  readonly #last: PackedMatrix;
+  const ids = [...listed];
+  const bucketOf = new Int32Array(vocabSize).fill(buckets - 1);
+  listed.forEach((id, bucket) => (bucketOf[id] = bucket));
   /** Mean row [C] and bias of the unlisted tokens, the start of the rest's logit. */
-  readonly #others: { readonly row: Float32Array; readonly bias: number };
-
-  private constructor(
-    model: Model,
-    listed: readonly number[],
-    { rows, bias }: { readonly rows: Float32Array; readonly bias: Float32Array },
-    drawn: number,
-  ) {
-    const { device, config } = model;
-    const n = listed.length;
-    const width = config.hiddenSize;
-    const buckets = n + drawn + 1;
-    this.#model = model;
-    this.#listed = n;
-    this.#ids = [...listed];
-    this.#bucketOf = new Int32Array(config.vocabSize).fill(buckets - 1);
-    listed.forEach((id, bucket) => (this.#bucketOf[id] = bucket));
-    this.#others = { row: rows.slice(n * width), bias: bias[n]! + Math.log(config.vocabSize - n) };
-    const padded = new Float32Array(buckets * width); // nothing drawn yet: rows of zeros, and no probability
-    padded.set(rows.subarray(0, n * width));
-    this.#rows = PackedMatrix.from(device, padded, [buckets, width]);
-    const biases = Float32Array.from({ length: buckets }, (_, i) => (i < n ? bias[i]! : 0));
-    this.#bias = keep(Tensor.from(device, biases, [buckets]));
-    const last = new Float32Array(buckets);
-    last[buckets - 1] = 1;
-    this.#last = PackedMatrix.from(device, last, [buckets, 1]);
-  }
-
-  /** Takes different token ids, ascending. Draws at once if it is to draw. */
-  static async create(
-    model: Model,
-    ids: readonly number[],
-    { drawn = 0 }: TrainingListOptions = {},
-  ): Promise<TrainingList> {
-    const most = Math.min(drawn, model.config.vocabSize - ids.length);
-    const list = new TrainingList(model, ids, await readListedRows(model, ids), most);
-    if (most > 0) await list.redraw(createRng(0));
-    return list;
-  }
-
-  /** n + 1, with the drawn ones. */
-  get buckets(): number {
-    return this.#rows.shape[0]!;
-  }
-
-  /** Tokens of all buckets but the last. */
-  get ids(): readonly number[] {
-    return this.#ids;
-  }
+  const others = { row: given.slice(n * width), bias: givenBias[n]! + Math.log(vocabSize - n) };
+  const padded = new Float32Array(buckets * width); // nothing drawn yet: rows of zeros, and no probability
+  padded.set(given.subarray(0, n * width));
+  /** Their rows of the unembedding, and a row of zeros: [n + 1, C]. */
+  const rows = PackedMatrix.from(device, padded, [buckets, width]);
+  const biases = Float32Array.from({ length: buckets }, (_, i) => (i < n ? givenBias[i]! : 0));
+  /** [n + 1], zero for the rest. */
+  const bias = keep(Tensor.from(device, biases, [buckets]));
+  const unit = new Float32Array(buckets);
+  unit[buckets - 1] = 1;
+  /** [n + 1, 1]: moves a number into the last place. */
+  const last = PackedMatrix.from(device, unit, [buckets, 1]);
 
   /** Draws other unlisted tokens: first, while there is room, the `wanted` ones. */
-  async redraw(rng: Rng, wanted: ArrayLike<number> = []): Promise<void> {
-    const { device, config, weights } = this.#model;
-    const n = this.#listed;
-    const count = this.#rows.shape[0]! - 1 - n;
+  const redraw = async (rng: Rng, wanted: ArrayLike<number> = []): Promise<void> => {
     if (count === 0) return;
-    for (const id of this.#ids.splice(n)) this.#bucketOf[id] = n + count;
-    for (let i = 0; this.#ids.length < n + count; i++) {
-      const id = wanted[i] ?? rng.integer(config.vocabSize);
-      if (this.#bucketOf[id] !== n + count) continue; // it is listed or drawn
-      this.#bucketOf[id] = this.#ids.length;
-      this.#ids.push(id);
+    for (const id of ids.splice(n)) bucketOf[id] = n + count;
+    for (let i = 0; ids.length < n + count; i++) {
+      const id = wanted[i] ?? rng.integer(vocabSize);
+      if (bucketOf[id] !== n + count) continue; // it is listed or drawn
+      bucketOf[id] = ids.length;
+      ids.push(id);
     }
-    const drawn = this.#ids.slice(n);
-    const rows = await valuesOf(() => embedding(weights.unembedding.weight, drawn)); // [drawn, C]
-    device.packRows(this.#rows.storage, n, rows);
+    const some = ids.slice(n);
+    device.packRows(rows.storage, n, await valuesOf(() => embedding(weights.unembedding.weight, some))); // [drawn, C]
     const own = await weights.unembedding.bias?.read();
     if (own === undefined) return;
-    const bias = await this.#bias.read();
-    drawn.forEach((id, i) => (bias[n + i] = own[id]!));
-    device.write(this.#bias.storage, bias);
-  }
+    const values = await bias.read();
+    some.forEach((id, i) => (values[n + i] = own[id]!));
+    device.write(bias.storage, values);
+  };
+  if (count > 0) await redraw(createRng(0));
 
-  /** The mean of the unlisted rows. */
-  createRest(): RestWeights {
-    const { device } = this.#model;
-    const { row, bias } = this.#others;
-    return {
-      row: keep(Tensor.from(device, row, [1, row.length], { requiresGrad: true })),
-      bias: keep(Tensor.from(device, [bias], [1], { requiresGrad: true })),
-    };
-  }
+  return {
+    /** n + 1, with the drawn ones. */
+    buckets,
+    /** Tokens of all buckets but the last. */
+    ids: ids as readonly number[],
+    redraw,
 
-  /** [R, n + 1] of vectors h [R, C], differentiable in h and the rest's weights. */
-  logits(h: Tensor, { row, bias }: RestWeights): Tensor {
-    const rest = linear(linear(h, row, { bias }), this.#last); // [R, C] -> [R, 1] -> [R, n + 1]
-    return linear(h, this.#rows, { bias: this.#bias, residual: rest });
-  }
+    /** The mean of the unlisted rows. */
+    createRest: (): RestWeights => ({
+      row: keep(Tensor.from(device, others.row, [1, width], { requiresGrad: true })),
+      bias: keep(Tensor.from(device, [others.bias], [1], { requiresGrad: true })),
+    }),
 
-  /** Over the n + 1 buckets at final states [R, C], of the full model's outcome there. */
-  async teacher(final: Tensor, { argmax, logSumExp }: Outcome, { topK = 0 } = {}): Promise<Teacher> {
-    const { config, device, weights } = this.#model;
-    const n = this.#ids.length;
-    const listed = scope(() => {
-      const logits = linear(normalize(final, weights.finalNorm, config), this.#rows, { bias: this.#bias });
-      return { logits, stats: rowStats(columns(logits, 0, n)) };
-    });
-    const stats = await listed.stats.read();
-    const rest = logSumExp.map((lse, r) => {
-      const share = -Math.expm1(stats[r * ROW_STATS.width + ROW_STATS.logSumExp]! - lse);
-      return lse + Math.log(Math.max(LEAST_REST, share));
-    });
-    const logits = scope(() => add(listed.logits, linear(Tensor.from(device, rest, [rest.length, 1]), this.#last)));
-    listed.logits.dispose();
-    listed.stats.dispose();
-    return {
-      logits,
-      argmax: Array.from(argmax, (id) => this.#bucketOf[id]!),
-      topIds: topK > 0 ? topIdsOf(await logits.read(), n + 1, Math.min(topK, n + 1)) : [],
-    };
-  }
+    /** [R, n + 1] of vectors h [R, C], differentiable in h and the rest's weights. */
+    logits(h: Tensor, own: RestWeights): Tensor {
+      const rest = linear(linear(h, own.row, { bias: own.bias }), last); // [R, C] -> [R, 1] -> [R, n + 1]
+      return linear(h, rows, { bias, residual: rest });
+    },
 
-  /** The largest logit is the teacher's choice, and not the rest's. */
-  agrees(bucket: number, target: number): boolean {
-    return bucket === target && bucket !== this.ids.length;
-  }
+    /** Over the n + 1 buckets at final states [R, C], of the full model's outcome there. */
+    async teacher(final: Tensor, { argmax, logSumExp }: Outcome, { topK = 0 } = {}): Promise<Teacher> {
+      const found = scope(() => {
+        const logits = linear(normalize(final, weights.finalNorm, config), rows, { bias });
+        return { logits, stats: rowStats(columns(logits, 0, buckets - 1)) };
+      });
+      const stats = await found.stats.read();
+      const rest = logSumExp.map((lse, r) => {
+        const share = -Math.expm1(stats[r * ROW_STATS.width + ROW_STATS.logSumExp]! - lse);
+        return lse + Math.log(Math.max(LEAST_REST, share));
+      });
+      const logits = scope(() => add(found.logits, linear(Tensor.from(device, rest, [rest.length, 1]), last)));
+      found.logits.dispose();
+      found.stats.dispose();
+      return {
+        logits,
+        argmax: Array.from(argmax, (id) => bucketOf[id]!),
+        topIds: topK > 0 ? topIdsOf(await logits.read(), buckets, Math.min(topK, buckets)) : [],
+      };
+    },
 
-  dispose(): void {
-    this.#rows.dispose();
-    this.#bias.dispose();
-    this.#last.dispose();
-  }
+    /** The largest logit is the teacher's choice, and not the rest's. */
+    agrees: (bucket: number, target: number): boolean => bucket === target && bucket !== buckets - 1,
+
+    dispose(): void {
+      for (const part of [rows, bias, last]) part.dispose();
+    },
+  };
 }
 
 /** Rows read back at a time. */
 const CHUNK = 4096;
 
-/** The n listed tokens, and the mean of all others. */
-interface ListedRows {
-  /** [n + 1, C]. */
-  readonly rows: Float32Array;
-  /** [n + 1], zeros if the unembedding has no bias. */
-  readonly bias: Float32Array;
-}
-
-/** With means over the other tokens. */
-async function readListedRows(model: Model, ids: readonly number[]): Promise<ListedRows> {
+/** Rows [n + 1, C] and biases [n + 1] (zeros if there are none) of the listed tokens, and the means of all others. */
+async function readListedRows(model: Model, ids: readonly number[]) {
   const { vocabSize, hiddenSize } = model.config;
   const { unembedding } = model.weights;
   const own = await unembedding.bias?.read();

@@ -1,6 +1,7 @@
 /** Second run over a sequence, block by block, until a state is not finite. Loaded when it happens (non-finite.ts). */
 import { NumericsError } from "../../errors.js";
-import { scope, type Tensor } from "../../tensor/index.js";
+import type { Tensor } from "../../tensor/index.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import { runTo } from "../advance.js";
 import type { Model } from "../model.js";
 import { Sequence } from "../sequence.js";
@@ -44,15 +45,15 @@ interface Place {
 
 async function firstNonFinite(model: Model, ids: readonly number[], depth: number): Promise<Place | undefined> {
   const positions = ids.map((_, position) => position);
-  const embedded = scope(() => model.embed(ids, positions)); // [T, C]
-  const atEmbedding = await badRow(embedded);
+  const width = model.config.hiddenSize;
+  const atEmbedding = await badRow(() => model.embed(ids, positions), width);
   if (atEmbedding !== undefined) return { block: 0, position: atEmbedding };
   const sequence = new Sequence(model, ids.length);
   try {
     sequence.append(...ids);
     for (let block = 1; block <= depth; block++) {
       runTo(sequence, block);
-      const position = await badRow(sequence.hidden(0, ids.length));
+      const position = await badRow(() => sequence.hidden(0, ids.length), width);
       if (position !== undefined) return { block, position };
     }
     return undefined;
@@ -61,11 +62,8 @@ async function firstNonFinite(model: Model, ids: readonly number[], depth: numbe
   }
 }
 
-/** First non-finite row of states [T, C], which are freed. */
-async function badRow(states: Tensor): Promise<number | undefined> {
-  const width = states.shape[1]!;
-  const values = await states.read();
-  states.dispose();
-  const at = values.findIndex((value) => !Number.isFinite(value));
+/** First non-finite row of states [T, C]. */
+async function badRow(states: () => Tensor, width: number): Promise<number | undefined> {
+  const at = (await valuesOf(states)).findIndex((value) => !Number.isFinite(value));
   return at < 0 ? undefined : Math.floor(at / width);
 }

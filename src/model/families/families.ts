@@ -255,11 +255,11 @@ const phi3: Family = {
   plan: planWith((at, { hiddenSize: c, intermediateSize: f, numHeads, numKvHeads, headDim }) => {
     const query = numHeads * headDim;
     const all = query + 2 * numKvHeads * headDim;
-    const fused = { name: `${at}.self_attn.qkv_proj.weight`, shape: [all, c] };
+    const fused = (rows: readonly number[]): LinearPlan => linearPlan([`${at}.self_attn.qkv_proj`], all, c, { rows });
     return {
-      query: { weight: [{ ...fused, rows: range(0, query) }] },
-      keyValue: { weight: [{ ...fused, rows: range(query, all) }] },
-      up: { weight: [{ name: `${at}.mlp.gate_up_proj.weight`, shape: [2 * f, c] }] },
+      query: fused(range(0, query)),
+      keyValue: fused(range(query, all)),
+      up: linearPlan([`${at}.mlp.gate_up_proj`], 2 * f, c),
     };
   }),
 };
@@ -289,23 +289,18 @@ const gemma3: Family = {
   },
 
   plan(config, prefix) {
-    const layout = llamaPlan(config, prefix);
     const norm = (name: string, width = config.hiddenSize): NormPlan => ({
-      gain: { ...gainPlan(prefix + name, width).gain, plus: 1 },
+      gain: { ...gainPlan(name, width).gain, plus: 1 },
     });
-    return {
-      ...layout,
-      blocks: layout.blocks.map((block, l) => ({
-        ...block,
-        attentionNorm: norm(`layers.${l}.input_layernorm`),
-        queryNorm: norm(`layers.${l}.self_attn.q_norm`, config.headDim),
-        keyNorm: norm(`layers.${l}.self_attn.k_norm`, config.headDim),
-        attentionPostNorm: norm(`layers.${l}.post_attention_layernorm`),
-        mlpNorm: norm(`layers.${l}.pre_feedforward_layernorm`),
-        mlpPostNorm: norm(`layers.${l}.post_feedforward_layernorm`),
-      })),
-      finalNorm: norm("norm"),
-    };
+    const layout = planWith((at) => ({
+      attentionNorm: norm(`${at}.input_layernorm`),
+      queryNorm: norm(`${at}.self_attn.q_norm`, config.headDim),
+      keyNorm: norm(`${at}.self_attn.k_norm`, config.headDim),
+      attentionPostNorm: norm(`${at}.post_attention_layernorm`),
+      mlpNorm: norm(`${at}.pre_feedforward_layernorm`),
+      mlpPostNorm: norm(`${at}.post_feedforward_layernorm`),
+    }))(config, prefix);
+    return { ...layout, finalNorm: norm(`${prefix}norm`) };
   },
 };
 

@@ -4,7 +4,7 @@
  */
 import type { ModelConfig } from "../config.js";
 import type { LinearPlan } from "../weights.js";
-import { allBiases, endIds, type Family, layerNormPlan, range } from "./family.js";
+import { allBiases, endIds, type Family, layerNormPlan, linearPlan, range } from "./family.js";
 
 export const gpt2: Family = {
   prefixes: ["transformer.", ""],
@@ -62,7 +62,7 @@ export const gpt2: Family = {
       }),
       finalNorm: norm(`${prefix}ln_f`),
       ...(!config.tieWordEmbeddings && {
-        unembedding: { weight: [{ name: "lm_head.weight", shape: [vocabSize, c] }] },
+        unembedding: linearPlan(["lm_head"], vocabSize, c),
       }),
     };
   },

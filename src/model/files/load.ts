@@ -3,14 +3,15 @@ import type { Budgets } from "../../budgets.js";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { DeviceError, OptionError } from "../../errors.js";
 import { allNames, requireKnown, requireOneOf } from "../../known.js";
-import { type CacheDtype, type Device, PackedMatrix, scope, type Tensor } from "../../tensor/index.js";
-import { argmax } from "../../tensor/ops/reduce.js";
+import { type CacheDtype, type Device, scope, type Tensor } from "../../tensor/index.js";
+import { rowArgmax } from "../../tensor/ops/reduce.js";
 import { sliceRows } from "../../tensor/ops/select.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import { giveTurn } from "../../turns.js";
 import { CheckpointReader, hashCheckpoint, type TensorSource } from "../checkpoint.js";
 import { finalLogits } from "../decode/final-logits.js";
 import { Model } from "../model.js";
-import { ScreenedUnembedding, type UnembeddingKind } from "../screened-unembedding.js";
+import type { UnembeddingKind } from "../screened-unembedding.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type ModelDtype, plannedValues, readWeights } from "../weights.js";
 import { requireRoom } from "./memory.js";
@@ -88,13 +89,12 @@ export async function chooseUnembedding(
     model.setUnembedding(wish);
     return;
   }
-  const { weight } = model.weights.unembedding;
-  const possible = weight instanceof PackedMatrix && ScreenedUnembedding.supports(model.device, weight.storage.dtype);
-  if (!possible || weight.shape[0]! * weight.shape[1]! < LEAST_WEIGHTS) return;
+  const [rows, columns] = model.weights.unembedding.weight.shape;
+  if (rows! * columns! < LEAST_WEIGHTS) return;
   try {
     model.setUnembedding("screened");
   } catch (error) {
-    if (error instanceof DeviceError || error instanceof OptionError) return; // no memory, or weights without bounds
+    if (error instanceof DeviceError || error instanceof OptionError) return; // not possible
     throw error;
   }
   if (!(await screeningPays(model, now, signal))) model.setUnembedding("full");
@@ -117,11 +117,7 @@ async function screeningPays(model: Model, now: () => number, signal: CancelSign
       await giveTurn(signal);
       const state = (): Tensor => sliceRows(states, row, row + 1);
       await timed(screened, () => finalLogits(model, state, [1]));
-      await timed(full, async () => {
-        const logits = scope(() => model.unembed(state()));
-        await argmax(logits);
-        logits.dispose();
-      });
+      await timed(full, () => valuesOf(() => rowArgmax(model.unembed(state()))));
     }
   } finally {
     states.dispose();

@@ -48,8 +48,9 @@ export async function checkManifest(folder: Folder): Promise<void> {
 function isManifest(json: unknown): json is Manifest {
   const fields = json as Partial<Manifest> | null;
   if (typeof fields !== "object" || fields === null || fields.format !== "early-exits/manifest") return false;
-  if (fields.version !== 1 || typeof fields.files !== "object") return false;
-  return Object.entries(fields.files as Record<string, unknown>).every(([name, entry]) => {
+  const files: unknown = fields.files;
+  if (fields.version !== 1 || typeof files !== "object" || files === null) return false;
+  return Object.entries(files).every(([name, entry]) => {
     const { bytes, sha256 } = (entry ?? {}) as Partial<ManifestEntry>;
     return /^[^/\\:]+$/.test(name) && Number.isSafeInteger(bytes) && typeof sha256 === "string";
   });

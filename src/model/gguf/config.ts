@@ -340,12 +340,11 @@ async function ropeScaling(
   { metadata, own }: GgufFacts,
   readVector: ReadVector,
 ): Promise<{ readonly rope_scaling?: Readonly<Record<string, unknown>> }> {
-  const original = metadata.number(own("rope.scaling.original_context_length"), undefined);
-  const attention = metadata.number(own("rope.scaling.attn_factor"), undefined);
-  const context = { ...(original !== undefined && { original_max_position_embeddings: original }) };
+  const stated = (key: string): number | undefined => metadata.number(own(`rope.scaling.${key}`), undefined);
+  const context = { original_max_position_embeddings: stated("original_context_length") };
+  const attention = stated("attn_factor");
   const factors = await readVector("rope_freqs.weight");
-  const factor =
-    metadata.number(own("rope.scaling.factor"), undefined) ?? metadata.number(own("rope.scale_linear"), 1)!;
+  const factor = stated("factor") ?? metadata.number(own("rope.scale_linear"), 1)!;
   const type = metadata.text(own("rope.scaling.type"), undefined) ?? ([0, 1].includes(factor) ? "none" : "linear");
   if (factors !== undefined && type === "none") {
     return {
@@ -354,10 +353,8 @@ async function ropeScaling(
   }
   const [long, short] = [await readVector("rope_factors_long.weight"), await readVector("rope_factors_short.weight")];
   if (long !== undefined || short !== undefined) {
-    const magnitude = { ...(attention !== undefined && { attention_factor: attention }) };
-    return {
-      rope_scaling: { rope_type: "longrope", long_factor: long, short_factor: short, ...context, ...magnitude },
-    };
+    const fields = { long_factor: long, short_factor: short, attention_factor: attention };
+    return { rope_scaling: { rope_type: "longrope", ...fields, ...context } };
   }
   if (type === "none") return {};
   if (factors !== undefined || (attention ?? 1) !== 1) {
@@ -368,15 +365,6 @@ async function ropeScaling(
         "load the Hugging Face folder of the model",
     );
   }
-  return { rope_scaling: { rope_type: type, factor, ...context, ...yarnFields(metadata, own) } };
-}
-
-function yarnFields(metadata: GgufMetadata, own: GgufFacts["own"]): Readonly<Record<string, unknown>> {
-  const fields = { beta_fast: "yarn_beta_fast", beta_slow: "yarn_beta_slow" };
-  return Object.fromEntries(
-    Object.entries(fields).flatMap(([field, key]) => {
-      const value = metadata.number(own(`rope.scaling.${key}`), undefined);
-      return value === undefined ? [] : [[field, value]];
-    }),
-  );
+  const betas = { beta_fast: stated("yarn_beta_fast"), beta_slow: stated("yarn_beta_slow") };
+  return { rope_scaling: { rope_type: type, factor, ...context, ...betas } };
 }

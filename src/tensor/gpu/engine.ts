@@ -54,7 +54,7 @@ export class Engine {
   }
 
   get maxLength(): number {
-    return Math.floor(this.#gpu.maxBytes / 4);
+    return Math.floor(this.#gpu.parts.maxBytes / 4);
   }
 
   /** Nothing more runs, and reads reject. */
@@ -87,7 +87,11 @@ export class Engine {
     this.#remembered.delete(key);
     const storage = known ?? this.#outside(() => this.upload(values));
     this.#remembered.set(key, storage);
-    if (this.#remembered.size > REMEMBERED.count) this.#forgetOldest();
+    for (const [oldest, one] of this.#remembered) {
+      if (this.#remembered.size <= REMEMBERED.count) break;
+      this.#remembered.delete(oldest);
+      this.free(one);
+    }
     return storage;
   }
 
@@ -96,7 +100,7 @@ export class Engine {
     length: number,
     args: Readonly<Record<P, Storage | number>>,
   ): GpuStorage {
-    return this.#dispatch(source, length, 1, args);
+    return this.matrix(source, 1, length, args);
   }
 
   matrix<P extends string>(
@@ -105,7 +109,19 @@ export class Engine {
     columns: number,
     args: Readonly<Record<P, Storage | number>>,
   ): GpuStorage {
-    return this.#dispatch(source, columns, rows, args);
+    const given = Object.keys(source.parameters).map((name) => {
+      const value = args[name as P];
+      if (typeof value === "number") return value;
+      return value.length === 0 ? this.nothing : this.at(value);
+    });
+    return this.#create(columns * rows, () =>
+      this.#gpu.run(
+        source,
+        columns,
+        rows,
+        given.map((value) => (typeof value === "number" ? value : value.handle!)),
+      ),
+    );
   }
 
   /** In place if the backend can, by a changed copy otherwise. */
@@ -207,35 +223,6 @@ export class Engine {
     this.#disposed = true;
     await this.#tail;
     await this.#gpu.dispose();
-  }
-
-  #dispatch(
-    source: KernelSource,
-    columns: number,
-    rows: number,
-    args: Readonly<Record<string, Storage | number>>,
-  ): GpuStorage {
-    const given = Object.keys(source.parameters).map((name) => {
-      const value = args[name]!;
-      if (typeof value === "number") return value;
-      return value.length === 0 ? this.nothing : this.at(value);
-    });
-    return this.#create(columns * rows, () =>
-      this.#gpu.run(
-        source,
-        columns,
-        rows,
-        given.map((value) => (typeof value === "number" ? value : value.handle!)),
-      ),
-    );
-  }
-
-  #forgetOldest(): void {
-    for (const [key, storage] of this.#remembered) {
-      this.#remembered.delete(key);
-      this.free(storage);
-      return;
-    }
   }
 
   #create(length: number, make: () => Handle | Promise<Handle>): GpuStorage {

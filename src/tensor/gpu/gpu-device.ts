@@ -74,7 +74,8 @@ export async function createGpuDevice({
 }
 
 function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
-  const { mode, kernelClass, adapter, hardware, maxBytes } = gpu;
+  const { mode, adapter, hardware, maxBytes } = gpu.parts;
+  const { kernelClass } = gpu;
   const kind =
     mode === "webasm" || mode === "cpu"
       ? "no GPU, for tests"

@@ -96,29 +96,20 @@ export class GpuJs {
     readBytes: 0,
     handles: 0,
   };
-  readonly mode: GpuMode;
-  readonly adapter: string;
-  readonly hardware: boolean;
-  readonly maxBytes: number;
-  readonly #module: GpuJsModule;
-  readonly #program: GpuJsProgram;
-  readonly shared: SharedContext | undefined;
-  readonly gl: GlContext | null | undefined;
   readonly #kernels = new Map<string, CompiledKernel>();
 
-  constructor({ mode, adapter, hardware, maxBytes, module, program, shared, gl }: GpuJsParts) {
-    this.mode = mode;
-    this.adapter = adapter;
-    this.hardware = hardware;
-    this.maxBytes = maxBytes;
-    this.#module = module;
-    this.#program = program;
-    this.shared = shared;
-    this.gl = gl;
+  constructor(readonly parts: GpuJsParts) {}
+
+  get shared(): SharedContext | undefined {
+    return this.parts.shared;
+  }
+
+  get gl(): GlContext | null | undefined {
+    return this.parts.gl;
   }
 
   get kernelClass(): string {
-    return CLASSES[this.mode];
+    return CLASSES[this.parts.mode];
   }
 
   upload(data: Float32Array): Handle {
@@ -127,7 +118,7 @@ export class GpuJs {
     this.#require(data.length);
     this.counts.handles++;
     if (this.shared !== undefined) return this.#buffer(data.length, data);
-    if (this.mode === "cpu" || this.mode === "webasm") return data.slice();
+    if (this.parts.mode === "cpu" || this.parts.mode === "webasm") return data.slice();
     const kernel = this.#compiled(copy, "upload", "Array");
     kernel.setOutput(this.#output(copy, data.length, 1));
     return this.#checked(kernel, kernel(data), copy.name) as TextureHandle;
@@ -162,7 +153,7 @@ export class GpuJs {
       headlessgl: "ArrayTexture(1)",
       webasm: "Array",
       cpu: "Array",
-    }[this.mode];
+    }[this.parts.mode];
     const kernel = this.#compiled(source, source.name, arrays);
     kernel.setOutput(this.#output(source, columns, rows));
     const result = kernel(...args);
@@ -212,8 +203,8 @@ export class GpuJs {
     if (this.gl?.isContextLost() === true) {
       throw new DeviceError(
         "gpu-lost",
-        `gpu: the WebGL context on ${this.adapter} was lost; its data is gone, create a new device`,
-        { adapter: this.adapter },
+        `gpu: the WebGL context on ${this.parts.adapter} was lost; its data is gone, create a new device`,
+        { adapter: this.parts.adapter },
       );
     }
     return Float32Array.from({ length }, (_, i) => texels[4 * i]!);
@@ -225,12 +216,12 @@ export class GpuJs {
   }
 
   async dispose(): Promise<void> {
-    await this.#program.destroy();
+    await this.parts.program.destroy();
     await this.shared?.release();
   }
 
   get #webgl(): boolean {
-    return this.mode === "webgl2" || this.mode === "headlessgl";
+    return this.parts.mode === "webgl2" || this.parts.mode === "headlessgl";
   }
 
   /**
@@ -243,12 +234,13 @@ export class GpuJs {
   }
 
   #require(length: number): void {
-    if (4 * length > this.maxBytes) {
+    const { adapter, maxBytes } = this.parts;
+    if (4 * length > maxBytes) {
       throw new DeviceError(
         "gpu-size",
-        `gpu: an array of ${length} values needs ${4 * length} bytes; ${this.adapter} allows ${this.maxBytes}; ` +
+        `gpu: an array of ${length} values needs ${4 * length} bytes; ${adapter} allows ${maxBytes}; ` +
           "use smaller batches",
-        { bytes: 4 * length, limit: this.maxBytes },
+        { bytes: 4 * length, limit: maxBytes },
       );
     }
   }
@@ -259,7 +251,7 @@ export class GpuJs {
     if (known !== undefined) return known;
     this.counts.kernels++;
     const types = { array: arrays, integer: "Integer", float: "Float" };
-    const kernel = this.#program.createKernel(functionText(source, { webgl: this.#webgl }), {
+    const kernel = this.parts.program.createKernel(functionText(source, { webgl: this.#webgl }), {
       // Without `immutable` a second call overwrites the first's result; without a bound, loops end silently after 1000
       // turns.
       precision: "single",
@@ -280,7 +272,7 @@ export class GpuJs {
   /** Throws unless the kernel is of the requested class. */
   #checked(compiled: CompiledKernel, result: unknown, name: string): unknown {
     const { kernel } = compiled;
-    if (kernel instanceof this.#module[this.kernelClass as "CPUKernel"] && kernel.fallbackReason === null) {
+    if (kernel instanceof this.parts.module[this.kernelClass as "CPUKernel"] && kernel.fallbackReason === null) {
       return result;
     }
     throw new DeviceError(
@@ -302,7 +294,7 @@ export class GpuJs {
       new Float32Array(buffer.getMappedRange()).set(data);
       buffer.unmap();
     }
-    return new this.#module.WebGPUBufferResult({ buffer, output: [length], context });
+    return new this.parts.module.WebGPUBufferResult({ buffer, output: [length], context });
   }
 
   #copy({ target, begin, source, from, length }: Overwrite<WebGpuBuffer>): void {

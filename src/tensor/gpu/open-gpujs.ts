@@ -57,8 +57,7 @@ async function openWebGpu({ adapter: wish, host, onFailure }: GpuJsOptions): Pro
     host.webGpu === undefined
       ? (globalThis as { navigator?: { gpu?: WebGpuEntry } }).navigator?.gpu
       : await host.webGpu(wish);
-  const loadOwner = async (): Promise<GpuJsModule["WebGPUContext"]> => (await loadGpuJs()).WebGPUContext;
-  const shared = await acquireContext(loadOwner, entry, wish, (message) =>
+  const shared = await acquireContext(entry, wish, (message) =>
     onFailure(
       new DeviceError(
         "gpu-error",
@@ -72,7 +71,10 @@ async function openWebGpu({ adapter: wish, host, onFailure }: GpuJsOptions): Pro
   const program = await showing(
     { requestAdapter: () => Promise.resolve(shared.adapter) },
     () => new module.GPU({ mode: "webgpu" }),
-  );
+  ).catch(async (error: unknown) => {
+    await shared.release();
+    throw error;
+  });
   void device.lost.then(({ reason, message }) => {
     // Also when ended here: nobody listens then.
     onFailure(
@@ -170,18 +172,16 @@ let turn: Promise<unknown> = Promise.resolve();
  * loaded. `onError` receives errors outside any call, whoever caused them.
  */
 function acquireContext(
-  loadOwner: () => Promise<ContextOwner>,
   entry: WebGpuEntry | undefined,
   wish: AdapterWish,
   onError: (message: string) => void,
 ): Promise<SharedContext | undefined> {
-  const opened = turn.then(() => open(loadOwner, entry, wish, onError));
+  const opened = turn.then(() => open(entry, wish, onError));
   turn = opened.catch(() => undefined);
   return opened;
 }
 
 async function open(
-  loadOwner: () => Promise<ContextOwner>,
   entry: WebGpuEntry | undefined,
   wish: AdapterWish,
   onError: (message: string) => void,
@@ -198,7 +198,7 @@ async function open(
   if (current === undefined) {
     const found = await findAdapter(entry, wish);
     if (found === undefined) return undefined;
-    const owner = await loadOwner();
+    const owner = (await loadGpuJs()).WebGPUContext;
     const context = await showing({ requestAdapter: () => Promise.resolve(found.adapter) }, () => owner.acquire());
     const shared: Shared = { ...found, context, owner, entry, listeners: new Set(), lost: false };
     void context.device.lost.then(() => (shared.lost = true));
@@ -208,12 +208,11 @@ async function open(
     current = shared;
   }
   const { listeners, ...shared } = current;
-  const own = (message: string): void => onError(message);
-  listeners.add(own);
+  listeners.add(onError);
   return {
     ...shared,
     async release() {
-      listeners.delete(own);
+      listeners.delete(onError);
       if (listeners.size > 0) return;
       if (current?.listeners === listeners) current = undefined;
       await shared.owner.destroy();

@@ -7,6 +7,7 @@ import { record } from "../autograd.js";
 import { ROW_STATS } from "../device.js";
 import { broadcastStrides, formatShape, rowsOf, type Shape, sizeOf, withLast } from "../shape.js";
 import { Tensor } from "../tensor.js";
+import { valuesOf } from "../values-of.js";
 import { scale } from "./arithmetic.js";
 
 interface ReduceOptions {
@@ -69,8 +70,6 @@ export function rowArgmax(x: Tensor): Tensor {
 
 /** Per row of [.., V], the lowest index on ties. Reads back. */
 export async function argmax(x: Tensor): Promise<number[]> {
-  const best = rowArgmax(x);
-  const values = await best.read();
-  best.dispose();
+  const values = await valuesOf(() => rowArgmax(x));
   return Array.from({ length: values.length / 3 }, (_, r) => values[3 * r]!);
 }

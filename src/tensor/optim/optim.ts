@@ -49,7 +49,7 @@ export class Adamw {
         });
       }
     }
-    requireNumber("Adamw: epsilon", epsilon, 1);
+    requireNumber("Adamw: epsilon", epsilon, 1, { open: true });
     requireNumber("Adamw: weightDecay", weightDecay, 1e3);
     requireNumber("Adamw: maxGradientNorm", maxGradientNorm, 1e9);
     this.#options = { beta1, beta2, epsilon, weightDecay, maxGradientNorm };

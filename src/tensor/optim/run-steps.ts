@@ -94,7 +94,16 @@ export async function runSteps<Result extends StepResult, Event>({
     for (let step = first; step < steps; step++) {
       await giveTurn(signal);
       const result = await gradients(step);
-      requireFiniteLosses(result.losses, { caller, nameOf, step: step + 1, steps });
+      const part = result.losses.findIndex((loss) => !Number.isFinite(loss));
+      if (part >= 0) {
+        const loss = result.losses[part]!;
+        throw new NumericsError(
+          "loss-non-finite",
+          `${caller}: the loss of ${nameOf(part)} is ${loss} in step ${step + 1} of ${steps}, which changed nothing; ` +
+            REMEDY,
+          { step: step + 1, part, loss },
+        );
+      }
       const learningRate = schedule(step);
       const gradientNorm = await optimizer.step(learningRate);
       tokens += result.tokens;
@@ -120,16 +129,13 @@ export async function runSteps<Result extends StepResult, Event>({
     }
     throw error;
   } finally {
-    for (const parameter of parameters) dropGradient(parameter);
+    for (const parameter of parameters) {
+      parameter.grad?.dispose(); // after a failed step
+      parameter.grad = undefined;
+    }
     optimizer.dispose();
   }
   return { last, tokens };
-}
-
-/** After a failed step. */
-function dropGradient(parameter: Tensor): void {
-  parameter.grad?.dispose();
-  parameter.grad = undefined;
 }
 
 async function saveIfDue(
@@ -214,26 +220,6 @@ function stepOf(text: string | undefined, steps: number): number {
     `resume: the checkpoint says that ${JSON.stringify(text ?? "nothing")} steps are done; expected 0 to ${steps}, ` +
       "the steps of this run; start afresh",
     { step: text, steps },
-  );
-}
-
-/** For the error. */
-interface LossPlace {
-  readonly caller: string;
-  readonly nameOf: (part: number) => string;
-  readonly step: number;
-  readonly steps: number;
-}
-
-/** Throws a NumericsError that names the first part whose loss is NaN or infinite. */
-function requireFiniteLosses(losses: readonly number[], { caller, nameOf, step, steps }: LossPlace): void {
-  const part = losses.findIndex((loss) => !Number.isFinite(loss));
-  if (part < 0) return;
-  const loss = losses[part]!;
-  throw new NumericsError(
-    "loss-non-finite",
-    `${caller}: the loss of ${nameOf(part)} is ${loss} in step ${step} of ${steps}, which changed nothing; ${REMEDY}`,
-    { step, part, loss },
   );
 }
 

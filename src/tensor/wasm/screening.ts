@@ -27,7 +27,6 @@ import { deviceMixed, storageFreed } from "../device-errors.js";
 import { type Engine, WasmPacked } from "./engine.js";
 import { ACROSS, PANELS, panelsOf, rowsAtOnce } from "./products.js";
 import { SEGMENT_QUADS } from "./kernels/constants.js";
-import type { WasmMemory } from "./memory.js";
 
 /**
  * Columns of a state x [K] that share a step. A state has few large values: the step suits integers of seven bits, and
@@ -38,52 +37,6 @@ const SEVEN_BITS = 63;
 const FOURTEEN_BITS = 8191;
 /** Of so many quads one may have fourteen bits. */
 const NARROW = 12;
-
-interface RoundedState {
-  /** As the kernel reads them. */
-  readonly limits: Float32Array;
-  /** |x|, NaN or Infinity if a value is. */
-  readonly norm: number;
-  /** |x - x̂|. */
-  readonly missed: number;
-}
-
-/** The integers go to `to`, in the layout of kernels/screening/coarse.as.ts; quads of seven bits for dots or pairs. */
-function roundState(
-  memory: WasmMemory,
-  { x, to, k }: { readonly x: number; readonly to: number; readonly k: number },
-  dots: boolean,
-): RoundedState {
-  const values = memory.f32.subarray(x / 4, x / 4 + k);
-  const state = stateAt(memory.f32.buffer, to, k);
-  let squares = 0;
-  let missed = 0;
-  for (let first = 0, segment = 0; first < k; first += SEGMENT, segment++) {
-    const end = Math.min(k, first + SEGMENT);
-    const step = stepOf(values.subarray(first, end));
-    let wide = 0;
-    for (let start = first; start < end; start += 4) {
-      let isWide = !dots;
-      const entry = (segment * SEGMENT) / 4 + wide;
-      for (let i = start; i < start + 4; i++) {
-        const value = i < end ? values[i]! : 0;
-        const level = step === 0 ? 0 : Math.max(-FOURTEEN_BITS, Math.min(FOURTEEN_BITS, Math.round(value / step)));
-        squares += value * value;
-        missed += (value - level * step) ** 2;
-        if (Math.abs(level) > SEVEN_BITS) isWide = true;
-        state.narrow[i] = level + SEVEN_BITS + 1;
-        state.wide[8 * entry + i - start] = level;
-      }
-      if (!isWide) continue;
-      state.narrow.fill(SEVEN_BITS + 1, start, start + 4);
-      state.offsets[4 * entry + 2] = 16 * start;
-      wide++;
-    }
-    state.steps[4 * segment] = step;
-    state.counts[4 * segment + 1] = wide;
-  }
-  return { limits: state.limits, norm: Math.sqrt(squares), missed: Math.sqrt(missed) };
-}
 
 /** The step: not too small for fourteen bits, large enough for seven in all quads but a few. */
 function stepOf(values: Float32Array): number {
@@ -226,11 +179,11 @@ function roundings(k: number): { readonly exact: number; readonly coarse: number
 function createCoarse(engine: Engine, packed: WasmPacked, bias: Storage | undefined): WasmCoarse | undefined {
   const { rows, columns: k, dtype, address: from } = packed;
   const bytes = coarseBytes(rows, k);
+  const step = rowsAtOnce(k);
+  const work = engine.work(4 * step * k + 64); // it may not fit
   const address = engine.memory.allocate(bytes);
   engine.wasm.fillZeros(address, bytes / 4);
   const { exact, coarse } = roundings(k);
-  const step = rowsAtOnce(k);
-  const work = engine.work(4 * step * k + 64);
   let mostNorm = 0;
   for (let first = 0; first < rows; first += step) {
     const count = Math.min(step, rows - first);
@@ -285,19 +238,50 @@ function boundsOf(
   return { lower, upper };
 }
 
-/** False if the state can have no bounds. */
+/**
+ * Writes a state's integers and limits to `to`, in the layout of kernels/screening/coarse.as.ts; quads of seven bits
+ * for dots or pairs. False if the state can have no bounds.
+ */
 function writeState(
-  engine: Engine,
+  { memory: { f32 } }: Engine,
   x: number,
   to: number,
   { columns: k, mostNorm, mostBias }: WasmCoarse,
   dots: boolean,
 ): boolean {
-  const { limits, norm, missed } = roundState(engine.memory, { x, to, k }, dots);
+  const values = f32.subarray(x / 4, x / 4 + k);
+  const state = stateAt(f32.buffer, to, k);
+  let squares = 0;
+  let missed = 0;
+  for (let first = 0, segment = 0; first < k; first += SEGMENT, segment++) {
+    const end = Math.min(k, first + SEGMENT);
+    const step = stepOf(values.subarray(first, end));
+    let wide = 0;
+    for (let start = first; start < end; start += 4) {
+      let isWide = !dots;
+      const entry = (segment * SEGMENT) / 4 + wide;
+      for (let i = start; i < start + 4; i++) {
+        const value = i < end ? values[i]! : 0;
+        const level = step === 0 ? 0 : Math.max(-FOURTEEN_BITS, Math.min(FOURTEEN_BITS, Math.round(value / step)));
+        squares += value * value;
+        missed += (value - level * step) ** 2;
+        if (Math.abs(level) > SEVEN_BITS) isWide = true;
+        state.narrow[i] = level + SEVEN_BITS + 1;
+        state.wide[8 * entry + i - start] = level;
+      }
+      if (!isWide) continue;
+      state.narrow.fill(SEVEN_BITS + 1, start, start + 4);
+      state.offsets[4 * entry + 2] = 16 * start;
+      wide++;
+    }
+    state.steps[4 * segment] = step;
+    state.counts[4 * segment + 1] = wide;
+  }
+  const norm = Math.sqrt(squares); // |x|, NaN or Infinity if a value is
   const { exact, coarse } = roundings(k);
-  const rho = missed * (1 + coarse);
+  const rho = Math.sqrt(missed) * (1 + coarse);
   const delta = mostBias * (exact + coarse) + (mostNorm + k + 2) * 2 ** -140;
-  limits.set([norm, rho, delta].map((limit) => limit * ROOM + 2 ** -140));
+  state.limits.set([norm, rho, delta].map((limit) => limit * ROOM + 2 ** -140));
   return mostNorm * norm + mostBias < MOST; // false if either is not finite
 }
 

@@ -81,6 +81,7 @@ it.for<Refused>([
   ["message-content", {}, { prompt: [{ role: "user" }] }],
   ["context-overflow", {}, { prompt: "x ".repeat(400) }],
   ["loss-range", { loss: () => NaN }],
+  ["loss-hash", { loss: () => 1, lossHash: "mine" }],
   ["loss-range", { loss: () => 1.2 }],
   ["loss-failed", { loss: () => Promise.reject(new Error("no")) }],
   ["loss-failed", { loss: () => expect.fail("no") }],
@@ -89,7 +90,11 @@ it.for<Refused>([
   ["option-unknown", { agreement: 0.9 }],
 ])("refuses with %s and names the prompt", async ([code, options, change]) => {
   const given = prompts.slice(0, 8).with(3, { ...prompts[3]!, ...change });
-  await expectCode(calibrate(heads, given, { ...asked, loss: "changed", ...options }), code, /prompt \d|option/);
+  await expectCode(
+    calibrate(heads, given, { ...asked, loss: "changed", ...options }),
+    code,
+    /prompt \d|option|lossHash/,
+  );
 });
 
 it("answers are right by words, alternatives, patterns or choices; ROUGE-L is rouge-score's", () => {

@@ -152,6 +152,11 @@ describe("verifyCertificate", () => {
     expect(await reasonsOf({ policy: { ...certificate.policy, exits: lax } })).toMatch(
       /thresholds are not those that were certified/,
     );
+    const left = Array<number>(1_500_000).fill(0);
+    const many = { test: { ...test!, candidates: [{ ...test!.candidates[0]!, left }] } };
+    expect(await reasonsIn({ ...certificate, ...many, accepted: { ...certificate.accepted, left } })).toMatch(
+      /together/,
+    );
     for (const malformed of [null, 3, {}, { ...certificate, test: undefined }, { ...certificate, policy: null }]) {
       expect(await reasonsIn(malformed)).toMatch(/expected|is missing/);
     }
@@ -164,7 +169,7 @@ describe("verifyCertificate", () => {
       "records: they are of another model or other heads",
     );
     expect(await reasonsWith({ ...records, dtype: "int8" })).toMatch(/stored as int8/);
-    expect(await reasonsWith(handmadeRecords(150, { seed: 2 }))).toMatch(/is not among them/);
+    expect(await reasonsWith(handmadeRecords(150, { seed: 2 }))).toMatch(/are not among those given/);
     const more = [...records.documents, ...handmadeRecords(1, { seed: 3 }).documents];
     const larger = await verifyCertificate(certificate, { records: { ...records, documents: more } });
     expect([larger.verdict, larger.sentence]).toEqual([
@@ -230,7 +235,7 @@ describe("verifyCertificate with the model", () => {
     expect(await reasonsIn(certificate, { model: quantized })).toBe(
       "model: its weights are stored as int8, not as float32",
     );
-    expect(await reasonsIn(certificate, { heads, documents: documents.slice(1) })).toMatch(/is not among them/);
+    expect(await reasonsIn(certificate, { heads, documents: documents.slice(1) })).toMatch(/are not among those given/);
     const recorded = await recordDocuments(heads, documents);
     expect(await verifyCertificate(certificate, { records: recorded, heads })).toMatchObject(VALID);
   });

@@ -4,6 +4,7 @@ import { createRng } from "early-exits/tensor";
 import { calibrateRecords, describeClaim, playPolicy } from "early-exits/calibrate";
 import { expect, it } from "vitest";
 import { promiseOf } from "../../../src/exits/promise.js";
+import { expectCode } from "../../support/expect-code.js";
 import { handmadeRecords, withExits } from "../../support/records.js";
 import { sumOf } from "../../support/lists.js";
 import { verdictOf } from "../../support/verdict.js";
@@ -19,11 +20,14 @@ it("says which texts the promise speaks of, in one line", async () => {
   const terms = { policy, lossless: false, sampling: { temperature: 0 }, observed: false };
   expect(promiseOf(terms)).toMatchObject({ kind: "certified", population });
   expect(await verdictOf(certificate, { records })).toBe("reproduced");
-  for (const wrong of ["", " ", "two\nlines", "\u001b[2J", "x".repeat(201)]) {
+  for (const wrong of ["", " ", "two\nlines", "\u001b[2J", "x".repeat(201), 5 as never]) {
     const refused = calibrateRecords(records, { population: wrong });
     await expect(refused, JSON.stringify(wrong)).rejects.toThrow(/is not one line of 1 to 200 characters/);
   }
 });
+
+it("makes no certificate that nobody could open", () =>
+  expectCode(calibrateRecords({ ...records, headsHash: "mine" }), "certificate-refuted", "expected a SHA-256"));
 
 it("certifies an overall agreement per document by default, and the policy keeps it on other documents", async () => {
   const { policy, certificate } = await calibrateRecords(records, { agreement: 0.9 });

@@ -189,7 +189,9 @@ describe("copies", () => {
     ]);
     expect([notes.copies, certificate.assumptions.includes("documents-distinct")]).toEqual([3, true]);
     expect(await verdictOf(certificate, { heads, documents: repeated })).toBe("reproduced");
-    expect((await verifyCertificate(certificate, { heads, documents })).reasons.join()).toMatch(/is not among them/);
+    const { reasons } = await verifyCertificate(certificate, { heads, documents });
+    expect(reasons.join()).toMatch(/1 of the 23 that it names are not among those given/);
+    await expectCode(calibrate(heads, [null as never]), "document-malformed");
     // Classes that are not those of the texts: none, or a third of the documents one.
     const records = await recordDocuments(heads, repeated);
     const third = records.documents.slice(0, 8).map(({ hash }) => hash);

@@ -1,5 +1,6 @@
 /** Lists of frequent tokens. */
 import { frequentTokens, recordStates } from "early-exits/exits";
+import { topIdsOf } from "../../../src/exits/states/frequent-tokens.js";
 import { expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 
@@ -24,4 +25,5 @@ it("counts the text too, if asked, from the position from which a document count
   const ends = model.config.eosTokenIds; // in every list
   const text = await frequentTokens(model, [document], 2 + ends.length, { positions: 0, countText: true });
   expect(text).toEqual([40, 41, ...ends]);
+  expect(topIdsOf(new Float32Array(2 ** 18), 2 ** 18, 200_000)).toHaveLength(200_000);
 });

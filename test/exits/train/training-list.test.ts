@@ -2,7 +2,7 @@
 import { createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { recordStates, headLoss } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { TrainingList } from "../../../src/exits/train/training-list.js";
+import { trainingList } from "../../../src/exits/train/training-list.js";
 import { outcomeOf } from "../../../src/exits/states/record-states.js";
 import { checkGradients, drawValues } from "../../support/gradients.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
@@ -25,7 +25,7 @@ describe("the teacher of a list", () => {
     "gives the listed tokens their probabilities, and the rest what is left, with or without a bias: %s",
     async (name) => {
       const { model, states, recorded, logits } = await taught(name, 12);
-      const list = await TrainingList.create(model, ids);
+      const list = await trainingList(model, ids);
       const teacher = await list.teacher(states, recorded);
       const buckets = await teacher.logits.read();
       for (let r = 0; r < 12; r++) {
@@ -44,7 +44,7 @@ describe("the teacher of a list", () => {
 
   it("draws unlisted tokens, the wanted ones first, and gives them their probabilities too", async () => {
     const { model, states, recorded, logits } = await taught("phi", 6);
-    const list = await TrainingList.create(model, ids, { drawn: 7 });
+    const list = await trainingList(model, ids, { drawn: 7 });
     const first = [...list.ids];
     expect(new Set(first).size).toBe(15);
     await list.redraw(createRng(1), [2, 40, 41]);
@@ -60,7 +60,7 @@ describe("the teacher of a list", () => {
   });
 
   it("never agrees by choosing the rest", async () => {
-    const list = await TrainingList.create(await smallModel(), ids);
+    const list = await trainingList(await smallModel(), ids);
     expect([list.agrees(3, 3), list.agrees(3, 2), list.agrees(8, 8)]).toEqual([true, false, false]);
   });
 });
@@ -69,7 +69,7 @@ it("the loss on a list has the gradients of finite differences in vector, the re
   const device = createReferenceDevice({ float64: true });
   const model = await smallModel({ device, gain: 2 });
   const C = model.config.hiddenSize;
-  const list = await TrainingList.create(model, ids);
+  const list = await trainingList(model, ids);
   const states = Tensor.from(device, drawValues(4, 3 * C), [3, C]);
   const teacher = await list.teacher(states, await outcomeOf(model, states));
   checkGradients({

@@ -1,8 +1,7 @@
 /** Chat templates of the three common kinds, and a byte-level tokenizer that has the control tokens of all of them. */
-import { attachHeads, fitProjections, loadModel } from "early-exits";
-import { createReferenceDevice } from "early-exits/tensor";
-import { huggingFaceTokenizer, memorySource, trainByteLevelBpe } from "early-exits/model";
-import { byteConfig, smallCheckpoint } from "../../support/models.js";
+import { attachHeads, fitProjections } from "early-exits";
+import { huggingFaceTokenizer, trainByteLevelBpe } from "early-exits/model";
+import { byteConfig, smallModel } from "../../support/models.js";
 
 /** As Qwen, SmolLM and many others write turns. */
 export const chatMl = `{%- for message in messages -%}
@@ -94,10 +93,7 @@ export interface ChatModelOptions {
 
 /** A small model with random weights that has a chat template. */
 export async function chatModel({ template = chatMl, config = chatConfig }: ChatModelOptions = {}) {
-  return loadModel(config, memorySource(await smallCheckpoint(config)), {
-    device: createReferenceDevice(),
-    tokenizer: await chatTokenizer(template),
-  });
+  return smallModel({ config, tokenizer: await chatTokenizer(template) });
 }
 
 /** Heads on it, with learned keys and values. */

@@ -1,11 +1,10 @@
 /** Generation: streaming, stopping, limits, cancelling, telemetry. */
 import { fc, test } from "../../support/property.js";
-import { generate, type GenerateOptions, loadModel, OptionError } from "early-exits";
-import { memorySource } from "early-exits/model";
+import { generate, type GenerateOptions, OptionError } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { StopMatcher } from "../../../src/model/decode/writer.js";
 import { generated } from "../../support/generated.js";
-import { byteConfig, smallByteModel, smallCheckpoint, smallModel } from "../../support/models.js";
+import { byteConfig, smallByteModel, smallModel } from "../../support/models.js";
 
 const model = await smallByteModel();
 
@@ -36,11 +35,7 @@ describe("generate", () => {
     expect(stopped.text).toBe(text.slice(0, text.indexOf(stop)));
     expect(stopped.finishReason).toBe("stop");
 
-    const other = await loadModel(
-      { ...byteConfig, eos_token_id: ids[4]! },
-      memorySource(await smallCheckpoint(byteConfig)),
-      { device: model.device, tokenizer: model.tokenizer },
-    );
+    const other = await smallByteModel({ config: { ...byteConfig, eos_token_id: ids[4]! } });
     const ending = (await generated(other, "q", { ...options, stopAtEndOfText: true })).summary;
     expect(ending.finishReason).toBe("endOfText");
     expect(ending.ids).toEqual(ids.slice(0, ids.indexOf(ids[4]!) + 1));

@@ -9,7 +9,7 @@ import { measureDrift } from "../../../lab/drift.js";
 import type { Device } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { generated } from "../../support/generated.js";
-import { damagedCheckpoint, damageHead, smallCheckpoint, smallConfigs } from "../../support/models.js";
+import { damagedCheckpoint, damageHead, smallCheckpoint, smallConfigs, smallHeads } from "../../support/models.js";
 import { devicesHere } from "../../support/devices.js";
 
 const config = smallConfigs["llama"]!;
@@ -73,14 +73,12 @@ describe("decoding with exits", () => {
   });
 
   it("names the exit if its head alone is damaged", async () => {
-    const file = await smallCheckpoint(config);
-    const model = await loadModel(config, memorySource(file), { device: wasm });
-    const heads = attachHeads(model, { exits: [2], kind: "dense" });
+    const heads = await smallHeads({ exits: [2], kind: "dense" }, { config, device: wasm });
     damageHead(heads, 0);
     const policy = createPolicy(heads, ["always"], { score: "margin" });
     await expect(run(heads, { policy })).rejects.toThrow(/the logits of exit 0 .* all states up to block 2 are finite/);
     heads.dispose();
-    model.dispose();
+    heads.model.dispose();
   });
 });
 

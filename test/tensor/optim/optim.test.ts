@@ -149,7 +149,7 @@ test("refuses options outside their range", () => {
   for (const options of [
     { beta1: 1 },
     { beta2: -0.1 },
-    { epsilon: -1 },
+    { epsilon: 0 },
     { weightDecay: -1 },
     { maxGradientNorm: NaN },
   ]) {

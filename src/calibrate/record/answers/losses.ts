@@ -60,9 +60,15 @@ export interface AnswerLossOptions {
 }
 
 export async function answerJudge(options: AnswerLossOptions): Promise<AnswerJudge> {
-  const { loss, lossTimeout = 60_000 } = options;
+  const { loss, lossHash, lossTimeout = 60_000 } = options;
+  if (lossHash !== undefined && !/^[0-9a-f]{64}$/.test(lossHash)) {
+    throw new OptionError(
+      "loss-hash",
+      `calibrate: lossHash: expected a SHA-256 in hexadecimal, found ${shown(lossHash)}`,
+    );
+  }
   const isOwn = typeof loss === "function";
-  const [definition, of] = isOwn ? [options.lossHash ?? (await sha256(loss.toString())), loss] : losses[loss];
+  const [definition, of] = isOwn ? [lossHash ?? (await sha256(loss.toString())), loss] : losses[loss];
   return {
     loss: isOwn ? "own" : loss,
     definition,

@@ -112,13 +112,15 @@ export async function writeAnswers(
         sequence.append(...promptIds, ...known.map(({ id }) => id));
         loop.join({ ...planned, decoder, sequence, place: next });
       }
-      for (const written of await loop.turn()) {
+      const turn = await loop.turn();
+      for (const { text } of turn) {
+        if (text.writer.finished) text.sequence.dispose();
+      }
+      for (const written of turn) {
         if ("error" in written) throw written.error;
-        const { place, writer, sequence } = written.text;
+        const { place, writer } = written.text;
         count(place, written.tokens);
-        if (!writer.finished) continue;
-        sequence.dispose();
-        await end(place, writer);
+        if (writer.finished) await end(place, writer);
       }
     }
   } finally {

@@ -45,14 +45,6 @@ const minimumOf = (bytes: Uint8Array, at: number, group: number): number =>
 
 const IQ4_VALUES = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
 
-function iq4(bytes: Uint8Array, at: number, scale: number, out: Float32Array, to: number): void {
-  for (let j = 0; j < 16; j++) {
-    const pair = bytes[at + j]!;
-    out[to + j] = scale * IQ4_VALUES[pair & 15]!;
-    out[to + 16 + j] = scale * IQ4_VALUES[pair >> 4]!;
-  }
-}
-
 /** Of types that are more than integers with a scale and a minimum, and of Q4_0, whose zeros have the sign of d. */
 const DECODERS: Readonly<Partial<Record<GgufType, DecodeBlock>>> = {
   Q4_0(bytes, at, out, to) {
@@ -146,7 +138,13 @@ const DECODERS: Readonly<Partial<Record<GgufType, DecodeBlock>>> = {
     for (let group = 0; group < 8; group++) {
       const low = bytes[at + 4 + (group >> 1)]! >> (4 * (group & 1));
       const scale = d * (((low & 15) | (((high >> (2 * group)) & 3) << 4)) - 32);
-      iq4(bytes, at + 8 + 16 * group, scale, out, to + 32 * group);
+      const from = at + 8 + 16 * group;
+      const into = to + 32 * group;
+      for (let j = 0; j < 16; j++) {
+        const pair = bytes[from + j]!;
+        out[into + j] = scale * IQ4_VALUES[pair & 15]!;
+        out[into + 16 + j] = scale * IQ4_VALUES[pair >> 4]!;
+      }
     }
   },
 };
@@ -189,7 +187,12 @@ export function ggufIntegers(bytes: Uint8Array, type: GgufType, columns: number)
     if (type === "Q8_0") {
       for (let j = 0; j < 32; j++) integers[to + j] = bytes[at + 2 + j]!; // int8 takes the bits as they are
     } else if (type === "Q5_0") {
-      fiveBits(bytes, at, integers, to);
+      const fifth = highBits(bytes, at + 2);
+      for (let j = 0; j < 16; j++) {
+        const pair = bytes[at + 6 + j]!;
+        integers[to + j] = ((pair & 15) | (((fifth >>> j) & 1) << 4)) - 16;
+        integers[to + 16 + j] = ((pair >> 4) | (((fifth >>> (j + 16)) & 1) << 4)) - 16;
+      }
     } else if (type === "IQ4_NL") {
       for (let j = 0; j < 16; j++) {
         const pair = bytes[at + 2 + j]!;
@@ -199,28 +202,15 @@ export function ggufIntegers(bytes: Uint8Array, type: GgufType, columns: number)
     } else {
       const withMinimum = type === "Q4_1";
       minimums[b] = withMinimum ? halfAt(bytes, at + 2) : -8 * d;
-      fourBits(bytes, at + (withMinimum ? 4 : 2), integers, to);
+      const from = at + (withMinimum ? 4 : 2);
+      for (let j = 0; j < 16; j++) {
+        const pair = bytes[from + j]!;
+        integers[to + j] = pair & 15;
+        integers[to + 16 + j] = pair >> 4;
+      }
     }
   }
   return rows;
-}
-
-/** Sixteen low nibbles, then sixteen high ones. */
-function fourBits(bytes: Uint8Array, at: number, to: Int8Array, first: number): void {
-  for (let j = 0; j < 16; j++) {
-    const pair = bytes[at + j]!;
-    to[first + j] = pair & 15;
-    to[first + 16 + j] = pair >> 4;
-  }
-}
-
-function fiveBits(bytes: Uint8Array, at: number, to: Int8Array, first: number): void {
-  const fifth = (j: number): number => ((bytes[at + 2 + (j >> 3)]! >> (j & 7)) & 1) << 4;
-  for (let j = 0; j < 16; j++) {
-    const pair = bytes[at + 6 + j]!;
-    to[first + j] = ((pair & 15) | fifth(j)) - 16;
-    to[first + 16 + j] = ((pair >> 4) | fifth(j + 16)) - 16;
-  }
 }
 
 /** Eight groups of Q4_K: d, dmin, scales and minimums [12], nibbles [128]. */

@@ -17,7 +17,7 @@
  */
 import { EXACT, PAIRS, SEGMENT_QUADS } from "../constants";
 import { isYes, mac, No, storeFour, Yes } from "../simd.as";
-import { constants, dot, joinPairs, ONES, way } from "../products/integers/dots.as";
+import { constants, dot, dotPair, joinPairs, ONES, way } from "../products/integers/dots.as";
 import { copyColumns, scratch } from "../products/tiles.as";
 
 /** The smallest positive float32, 2^-149. */
@@ -290,14 +290,14 @@ function addWide(panel: usize, entries: usize, count: i32, to: usize): void {
   for (const end = entries + WIDE_BYTES * count; entries != end; entries += WIDE_BYTES) {
     const u = v128.load64_splat(entries);
     const w = panel + load<u32>(entries, 8);
-    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v128.load_ext<i8>(w), u));
-    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 8), u));
-    a2 = i32x4.add(a2, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 16), u));
-    a3 = i32x4.add(a3, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 24), u));
-    a4 = i32x4.add(a4, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 32), u));
-    a5 = i32x4.add(a5, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 40), u));
-    a6 = i32x4.add(a6, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 48), u));
-    a7 = i32x4.add(a7, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 56), u));
+    a0 = dotPair(v128.load_ext<i8>(w), u, a0);
+    a1 = dotPair(v128.load_ext<i8>(w, 8), u, a1);
+    a2 = dotPair(v128.load_ext<i8>(w, 16), u, a2);
+    a3 = dotPair(v128.load_ext<i8>(w, 24), u, a3);
+    a4 = dotPair(v128.load_ext<i8>(w, 32), u, a4);
+    a5 = dotPair(v128.load_ext<i8>(w, 40), u, a5);
+    a6 = dotPair(v128.load_ext<i8>(w, 48), u, a6);
+    a7 = dotPair(v128.load_ext<i8>(w, 56), u, a7);
   }
   storeFour(to, a0, a1, a2, a3);
   storeFour(to + 64, a4, a5, a6, a7);

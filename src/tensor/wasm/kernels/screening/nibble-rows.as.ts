@@ -4,6 +4,7 @@
  */
 
 import { sumLanes } from "../products/integers/activations.as";
+import { dotPair } from "../products/integers/dots.as";
 
 /** Rows of which every line is loaded, and a sum stored, before they are multiplied: products wait for one or two. */
 const TOGETHER = 64;
@@ -41,10 +42,10 @@ export function addNibbleRows(w: usize, k: i32, x: usize, coarse: usize, ids: us
       const v = v128.load(p);
       const u = v128.and(v, low);
       const t = i8x16.shr_u(v, 4);
-      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(u), v128.load(at)));
-      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(u), v128.load(at, 16)));
-      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_u(t), v128.load(at, 32)));
-      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(t), v128.load(at, 48)));
+      a = dotPair(i16x8.extend_low_i8x16_u(u), v128.load(at), a);
+      b = dotPair(i16x8.extend_high_i8x16_u(u), v128.load(at, 16), b);
+      a = dotPair(i16x8.extend_low_i8x16_u(t), v128.load(at, 32), a);
+      b = dotPair(i16x8.extend_high_i8x16_u(t), v128.load(at, 48), b);
       at += 64;
     }
     store<f32>(y, load<f32>(coarse + (id << 2)) + <f32>(sumLanes(i32x4.add(a, b)) - start) * (load<f32>(row) * factor));

@@ -238,13 +238,6 @@ export function tileRows<Pairs, Form>(
   return nibbles && pairs ? i32x4.dot_i16x8_s(c, ones) : c;
 }
 
-/** Adds a group's products with bytes onto the sums of eight columns. */
-// @ts-ignore: decorator
-@inline function addColumns(to: usize, facts: usize, c0: v128, c1: v128, t: v128): void {
-  v128.store(to, addBytes(v128.load(to), c0, v128.load(facts, SCALES), t));
-  v128.store(to, addBytes(v128.load(to, 16), c1, v128.load(facts, SCALES + 16), t), 16);
-}
-
 /** Sums + a group's products of four columns. */
 // @ts-ignore: decorator
 @inline function added(nibbles: bool, sums: usize, facts: usize, products: v128, t: v128, total: v128): v128 {
@@ -403,11 +396,13 @@ export function tileRows<Pairs, Form>(
   }
 }
 
+/** Adds a group's products with bytes onto the sums of eight columns. */
 // @ts-ignore: decorator
 @inline function addWords(record: usize, facts: usize, sums: usize, c0: v128, c1: v128): void {
   const to = sums + load<usize>(record, WORDS + PLACE);
   const t = v128.load32_splat(record, WORDS + SCALE);
-  addColumns(to, facts, c0, c1, t);
+  v128.store(to, addBytes(v128.load(to), c0, v128.load(facts, SCALES), t));
+  v128.store(to, addBytes(v128.load(to, 16), c1, v128.load(facts, SCALES + 16), t), 16);
 }
 
 /**
