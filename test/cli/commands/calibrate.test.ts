@@ -31,7 +31,7 @@ it("writes a file that can be verified, alone and by running the policy", async 
   expect((await cli(words`certificate ${out}`)).out).toMatch(/^Arithmetic consistent: .*\ncertified: /);
   const onModel = words`certificate verify ${out} --model ${model} --heads ${heads} --device reference`;
   expect((await cli(words`${onModel} --text ${many}`)).out).toMatch(/^Reproduced from model, heads and text: /);
-  expect(await refused(words`${onModel} --text ${held}`)).toContain("is not among them");
+  expect(await refused(words`${onModel} --text ${held}`)).toContain("are not among those given");
   const changed = writeText(folder.path("changed.json"), [
     readFileSync(out, "utf8").replace('"delta":0.1', '"delta":0.01'),
   ]);
