@@ -152,6 +152,7 @@ const tokens = integer(1, LIMITS.tokens);
 const total = integer(1, Number.MAX_SAFE_INTEGER);
 const index = integer(0, LIMITS.candidates);
 const whole = integer(0, Number.MAX_SAFE_INTEGER);
+/** Of texts; that of a split is not negative. */
 const seed = integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 const orNull = (shape: Shape) => either(nothing, shape);
 
@@ -241,7 +242,7 @@ const certificate = object(
       count: integer(0, LIMITS.documents),
       designEffect: orNull(number(0, LIMITS.documents)),
     }),
-    split: object({ seed, grid: integer(1, LIMITS.documents) }),
+    split: object({ seed: whole, grid: integer(1, LIMITS.documents) }),
     documents: list(
       object({ hash, tokens }, { group: hash, answer: hash, copies: list(copy, LIMITS.documents) }),
       LIMITS.documents,

@@ -13,7 +13,7 @@ const who = ["Congress", "The President", "Our army", "The Treasury", "This peop
 const prompts = ["will", "has", "is not"].flatMap((what) =>
   who.map((one) => ({ prompt: `${one} ${what}`, expected: /[aeiou]n/ })),
 );
-const answers = { maxNewTokens: 8, stop: "xq" };
+const answers = { maxNewTokens: 8, stop: "xq", seed: -5 };
 const asked = { epsilon: 0.9, delta: 0.3, answers, batchSize: 5 } as const;
 const share = (full: { ids: readonly number[] }, policy: { ids: readonly number[] }): number =>
   full.ids.filter((id, t) => id !== policy.ids[t]).length / full.ids.length;
