@@ -114,9 +114,10 @@ export class CheckpointReader {
     let firstRow = 0;
     for (const part of parts) {
       const [count] = stackedShape([part]);
-      if (dtype === "stored" && isIntegral(as)) await this.#packIntegers(packed, firstRow, part, columns);
-      else if (part.rows === undefined && !part.transposed) await this.#packFloats(packed, firstRow, part, columns);
-      else this.#packRows(packed, firstRow, part, count, columns, await this.#readAll(part));
+      const exact = dtype === "stored" && isIntegral(as);
+      if (exact || (part.rows === undefined && !part.transposed)) {
+        await this.#packWhole(packed, firstRow, part, columns, !exact);
+      } else this.#packRows(packed, firstRow, part, count, columns, await this.#readAll(part));
       firstRow += count;
     }
     return matrix;
@@ -141,15 +142,25 @@ export class CheckpointReader {
     return weight;
   }
 
-  /** Packs the rows of a part, `step` at a time, while the next are read. */
-  async #packInChunks(
+  /** Packs the rows of a part, a chunk at a time, while the next are read. */
+  async #packWhole(
+    storage: PackedMatrix["storage"],
+    firstRow: number,
     part: Part,
     columns: number,
-    step: number,
-    pack: (row: number, bytes: Uint8Array) => void,
+    rounds: boolean,
   ): Promise<void> {
+    const { dtype: type } = this.#info(part);
     const rowBytes = this.#rowBytes(part, columns);
+    const decode = await storedDecoder(type);
+    const { ggufIntegers } = rounds ? {} : await import("../tensor/formats/gguf/decode.js");
+    const pack = (row: number, bytes: Uint8Array): void => {
+      if (this.device.packStored?.(storage, row, { bytes, type, rounds }) === true) return;
+      if (ggufIntegers === undefined) this.device.packRows(storage, row, decode(bytes));
+      else this.device.packIntegers(storage, row, ggufIntegers(bytes, type as GgufType, columns));
+    };
     const rows = part.shape[0]!;
+    const step = chunkRows(rowBytes);
     const read = (row: number): Promise<Uint8Array> =>
       this.source.read(part.name, row * rowBytes, Math.min(row + step, rows) * rowBytes, this.#rooms.reverse()[0]);
     let next: Promise<Uint8Array> | undefined = read(0);
@@ -158,28 +169,9 @@ export class CheckpointReader {
       await giveTurn(this.#signal);
       next = row + step < rows ? read(row + step) : undefined;
       next?.catch(() => undefined); // if packing fails, nobody awaits it
-      pack(row, bytes);
+      pack(firstRow + row, bytes);
       this.onWeights((bytes.length / rowBytes) * columns);
     }
-  }
-
-  async #packFloats(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
-    const { dtype } = this.#info(part);
-    const decode = await storedDecoder(dtype);
-    const floats = integerForm(dtype) === undefined;
-    await this.#packInChunks(part, columns, chunkRows(4 * columns), (row, bytes) => {
-      if (floats && this.device.packBlocks?.(packed, firstRow + row, bytes, dtype as GgufType) === true) return;
-      this.device.packRows(packed, firstRow + row, decode(bytes));
-    });
-  }
-
-  async #packIntegers(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
-    const { ggufIntegers } = await import("../tensor/formats/gguf/decode.js");
-    const dtype = this.#info(part).dtype as GgufType;
-    await this.#packInChunks(part, columns, chunkRows(this.#rowBytes(part, columns)), (row, bytes) => {
-      if (this.device.packBlocks?.(packed, firstRow + row, bytes, dtype) === true) return;
-      this.device.packIntegers(packed, firstRow + row, ggufIntegers(bytes, dtype, columns));
-    });
   }
 
   #packRows(

@@ -11,7 +11,7 @@
  * every kernel.
  */
 
-import type { GgufType } from "./formats/gguf/types.js";
+import type { StoredDtype } from "./formats/stored.js";
 import type { IntegerRows } from "./integer-rows.js";
 
 /** `length` float32 elements, opaque outside the device that made it. */
@@ -349,6 +349,14 @@ export interface DeviceInfo {
   readonly memoryLimit?: number;
 }
 
+/** Rows of a tensor as files store it. */
+export interface StoredRows {
+  readonly bytes: Uint8Array;
+  readonly type: StoredDtype;
+  /** To the matrix's dtype, a WeightDtype; otherwise they are stored without loss. */
+  readonly rounds: boolean;
+}
+
 export interface Device {
   /** The one that runs, not the one requested. */
   readonly backend: Backend;
@@ -369,11 +377,8 @@ export interface Device {
   packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void;
   /** Stores rows of integers in an int8 or int4 matrix. */
   packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows): void;
-  /**
-   * Stores a GGUF file's rows by a kernel: as `packIntegers` does if the type's values are integers, otherwise as
-   * `packRows`. Returns false if it has none.
-   */
-  packBlocks?(packed: PackedStorage, firstRow: number, bytes: Uint8Array, type: GgufType): boolean;
+  /** Stores rows of a file by a kernel, as `packRows` or `packIntegers` does. Returns false if it has none. */
+  packStored?(packed: PackedStorage, firstRow: number, rows: StoredRows): boolean;
   /** The stored values as float32, row by row (exact for float32 and bfloat16, else dequantized). */
   readPacked(packed: PackedStorage): Promise<Float32Array>;
   freePacked(packed: PackedStorage): void;

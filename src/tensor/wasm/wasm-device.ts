@@ -8,10 +8,9 @@
  * without SharedArrayBuffer one byte is changed to import a private one.
  */
 import { DeviceError, requireInteger } from "../../errors.js";
-import type { CacheDtype, Device, PackedDtype, PackedStorage } from "../device.js";
+import type { CacheDtype, Device, PackedDtype, PackedStorage, StoredRows } from "../device.js";
 import type { WasmBuild, WasmOptions } from "../device-options.js";
-import type { GgufType } from "../formats/gguf/types.js";
-import { storedRowBytes } from "../formats/stored.js";
+import { type StoredDtype, storedRowBytes } from "../formats/stored.js";
 import type { Host } from "../host.js";
 import { GROUP, groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
 import { packedBytes } from "../packed-bytes.js";
@@ -19,7 +18,7 @@ import { attentionKernels } from "./attention.js";
 import { blockKernel } from "./block.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
-import { DOT, EXACT, Q4_0, Q4_K, Q5_0, Q8_0, SCRATCH_BYTES } from "./kernels/constants.js";
+import { BF16, DOT, EXACT, F16, F32, Q4_0, Q4_1, Q4_K, Q5_0, Q6_K, Q8_0, SCRATCH_BYTES } from "./kernels/constants.js";
 import { chooseWay, fuses } from "./kernels/choose-way.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
@@ -130,7 +129,7 @@ export async function createWasmDevice({
     createPacked: (rows, columns, dtype) => createPacked(engine, rows, columns, dtype),
     packRows: (packed, firstRow, data) => packRows(engine, engine.packed(packed), firstRow, data),
     packIntegers: (packed, firstRow, rows) => packIntegers(engine, engine.packed(packed), firstRow, rows),
-    packBlocks: (packed, firstRow, bytes, type) => packBlocks(engine, engine.packed(packed), firstRow, bytes, type),
+    packStored: (packed, firstRow, rows) => packStored(engine, engine.packed(packed), firstRow, rows),
     readPacked: (packed) => Promise.resolve(unpackAll(engine, engine.packed(packed))),
     freePacked(packed) {
       const matrix = engine.packed(packed);
@@ -225,36 +224,11 @@ function packRows(engine: Engine, packed: WasmPacked, first: number, data: Float
     packIntegers(engine, packed, first, roundToIntegers(data, k, dtype));
     return;
   }
-  const { memory } = engine;
-  packFloats(engine, packed, first, k === 0 ? 0 : data.length / k, (row, count, to) =>
-    memory.f32.set(data.subarray(row * k, (row + count) * k), to / 4),
-  );
-}
-
-/** Writes `count` rows from `row` on as float32 to an address. */
-type WriteRows = (row: number, count: number, to: number) => void;
-
-/** Through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
-function packFloats(engine: Engine, packed: WasmPacked, firstRow: number, count: number, write: WriteRows): void {
-  const { address: w, columns: k, dtype } = packed;
-  const { wasm } = engine;
-  const last = firstRow + count;
-  const step = rowsAtOnce(k);
-  const groups = step * groupsOf(k);
-  const from = engine.work(5 * step * k + 4 * groups + 64);
-  const d = from + 4 * step * k;
-  const bytes = d + 4 * groups;
-  for (let first = firstRow; first < last;) {
-    const next = Math.min(last, first - (first % 16) + step);
-    const rows = { w, k, first, count: next - first, from };
-    write(first - firstRow, next - first, from);
-    if (dtype === "float32") wasm.packFloat32(rows);
-    else if (dtype === "bfloat16") wasm.packBfloat16(rows);
-    else {
-      wasm.roundBytes({ ...rows, to: bytes, d });
-      wasm.packIntegers({ ...rows, kind: ACROSS.int8, from: bytes, d, m: d }); // m, of int4, is not read
-    }
-    first = next;
+  const step = rowsAtOnce(k); // a megabyte at a time
+  for (let row = 0; row * k < data.length; row += step) {
+    const { buffer, byteOffset, byteLength } = data.subarray(row * k, (row + step) * k);
+    const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    packStored(engine, packed, first + row, { bytes, type: "F32", rounds: true });
   }
 }
 
@@ -284,30 +258,29 @@ function packIntegers(engine: Engine, packed: WasmPacked, firstRow: number, rows
   }
 }
 
-const BLOCKS: Partial<Record<GgufType, number>> = { Q4_0, Q5_0, Q8_0, Q4_K };
+const TYPES: Partial<Record<StoredDtype, number>> = { F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q6_K };
 const PACKING_BYTES = 640;
-/** Weights that a thread packs in a microsecond. */
+/** Weights that a thread packs in a microsecond, without loss or rounded. */
 const PACKED_PER_US = 1500;
+const ROUNDED_PER_US = 300;
 
-function packBlocks(engine: Engine, packed: WasmPacked, first: number, bytes: Uint8Array, name: GgufType): boolean {
+function packStored(
+  engine: Engine,
+  packed: WasmPacked,
+  first: number,
+  { bytes, type: name, rounds }: StoredRows,
+): boolean {
   const { address: w, columns: k, dtype } = packed;
-  const type = BLOCKS[name];
-  const floats = name === "Q6_K" && (dtype === "float32" || dtype === "bfloat16" || dtype === "int8");
-  if (type === undefined && !floats) return false;
+  const type = TYPES[name];
+  if (type === undefined || (rounds && dtype.startsWith("int4"))) return false;
   const from = engine.inputs(bytes.length);
   new Uint8Array(engine.memory.memory.buffer).set(bytes, from);
   const rowBytes = storedRowBytes(name, k)!;
   const count = bytes.length / rowBytes;
-  if (type === undefined) {
-    packFloats(engine, packed, first, count, (row, some, to) =>
-      engine.wasm.unpackBlocks(from + row * rowBytes, (some * k) / 256, to),
-    );
-    return true;
-  }
-  const work = engine.work(PACKING_BYTES);
-  const given = { kind: ACROSS[dtype], w, k, first, count, type, from, rowBytes, work };
+  const work = engine.work(PACKING_BYTES + (rounds ? 64 * k + 32 : 0));
+  const given = { kind: ACROSS[dtype], w, k, first, count, type, from, rowBytes, rounds: Number(rounds), work };
   const items = Math.ceil(((first % 16) + count) / 16);
-  engine.share("packBlocks", given, { items, us: (count * k) / PACKED_PER_US });
+  engine.share("packBlocks", given, { items, us: (count * k) / (rounds ? ROUNDED_PER_US : PACKED_PER_US) });
   return true;
 }
 

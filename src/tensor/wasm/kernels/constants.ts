@@ -25,11 +25,16 @@ export const NIBBLE_CENTRED_GROUP = 288;
 /** Places at which few rows read W in turns, at most: products/products.as.ts. */
 export const MOST_PLACES = 4;
 
-/** ggml's numbers of the blocks that products/blocks.as.ts packs. */
+/** ggml's numbers of the types that products/blocks.as.ts packs. */
+export const F32 = 0;
+export const F16 = 1;
 export const Q4_0 = 2;
+export const Q4_1 = 3;
 export const Q5_0 = 6;
 export const Q8_0 = 8;
 export const Q4_K = 12;
+export const Q6_K = 14;
+export const BF16 = 30;
 
 /** products/integers/dots.as.ts. */
 export const DOT = 0;

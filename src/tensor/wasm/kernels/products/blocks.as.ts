@@ -1,11 +1,12 @@
 /**
- * Naive loop: ggufIntegers in src/tensor/formats/gguf/decode.ts, equal bit for bit; for `unpackBlocks`, decodeGguf.
- * Blocks of GGUF on their way into panels. Of Q8_0, Q5_0, Q4_0 and Q4_K, sixteen rows of a group are unpacked to bytes,
- * scales and minimums, and packed at once; those of Q6_K become float32.
+ * Naive loops: ggufIntegers and decodeGguf in src/tensor/formats/gguf/decode.ts, equal bit for bit.
+ * Stored rows on their way into panels. Without loss, sixteen rows of a group are unpacked to bytes, scales and
+ * minimums, and packed at once. To be rounded, a panel's rows become float32 first.
  */
-import { Q4_0, Q4_K, Q5_0, Q8_0 } from "../constants";
-import { packIntegers } from "./integers/pack.as";
+import { ACROSS_BF16, ACROSS_F32, BF16, F16, F32, Q4_0, Q4_1, Q4_K, Q5_0, Q6_K, Q8_0 } from "../constants";
+import { packIntegers, roundBytes } from "./integers/pack.as";
 import { panelBytes } from "./layout.as";
+import { packBfloat16, packFloat32 } from "./panels.as";
 import { widen } from "../simd.as";
 
 // Of the group that was unpacked last. Each thread has its own.
@@ -15,8 +16,13 @@ let minimum: f32 = 0;
 /** Places in working memory, which begins with sixteen rows of a group as bytes. */
 const SCALES: usize = 512;
 const MINIMUMS: usize = 576;
+/** A panel's rows, and room for a group behind them. */
+const FLOATS: usize = 640;
 
-/** Rows [first, first + count) at `from`. Item i: those in the i-th of the panels that they touch. */
+/**
+ * Rows [first, first + count) at `from`, rounded (to float32, bfloat16 or int8) or, of types with integers, without
+ * loss. Item i: those in the i-th of the panels that they touch.
+ */
 export function packBlocks(
   kind: i32,
   w: usize,
@@ -26,17 +32,23 @@ export function packBlocks(
   type: i32,
   from: usize,
   rowBytes: usize,
+  rounds: bool,
   work: usize,
   begin: i32,
   end: i32,
 ): void {
   const perBlock = type == Q4_K ? 8 : 1;
-  const blockBytes = (rowBytes * perBlock) / (k >> 5);
   for (; begin < end; begin++) {
     const panel = (first >> 4) + begin;
     const row = max(first, panel << 4);
     const rows = min(first + count, (panel + 1) << 4) - row;
     const rowsAt = from + (row - first) * rowBytes;
+    if (rounds) {
+      unpackFloats(type, rowsAt, rows * k, work + FLOATS);
+      packRounded(kind, w, k, row, rows, work);
+      continue;
+    }
+    const blockBytes = (rowBytes * perBlock) / (k >> 5);
     let to = w + panel * panelBytes(kind, k);
     for (let g = 0; g < k >> 5; g++) {
       const at = rowsAt + (g / perBlock) * blockBytes;
@@ -47,6 +59,24 @@ export function packBlocks(
       }
       // A group is a matrix of 32 columns: its panel is written while it is in the nearest cache.
       packIntegers(kind, to, 32, row & 15, rows, work, work + SCALES, work + MINIMUMS);
+      to += panelBytes(kind, 32);
+    }
+  }
+}
+
+/** Rows of one panel, as float32 [rows, k] in working memory. */
+function packRounded(kind: i32, w: usize, k: i32, row: i32, rows: i32, work: usize): void {
+  const floats = work + FLOATS;
+  if (kind == ACROSS_F32) packFloat32(w, k, row, rows, floats);
+  else if (kind == ACROSS_BF16) packBfloat16(w, k, row, rows, floats);
+  else {
+    let to = w + (row >> 4) * panelBytes(kind, k);
+    for (let g = 0; g < k; g += 32) {
+      const left = min(32, k - g);
+      for (let r = 0; r < rows; r++) {
+        roundBytes(floats + ((r * k + g) << 2), left, 1, work + r * left, work + SCALES + (r << 2));
+      }
+      packIntegers(kind, to, left, row & 15, rows, work, work + SCALES, work + SCALES); // m, of int4, is not read
       to += panelBytes(kind, 32);
     }
   }
@@ -70,7 +100,8 @@ function unpack(type: i32, at: usize, g: usize, q: usize): void {
       v128.store(q + h, v128.and(i8x16.shr_u(pairs, (g & 1) << 2), i8x16.splat(15)));
     }
   } else {
-    const pairs = v128.load(type == Q4_0 ? at + 2 : at + 6);
+    if (type == Q4_1) minimum = halfAt(at + 2);
+    const pairs = v128.load(at + (type == Q4_0 ? 2 : type == Q4_1 ? 4 : 6));
     const low = v128.and(pairs, i8x16.splat(15));
     const high = i8x16.shr_u(pairs, 4);
     v128.store(q, type == Q5_0 ? withFifths(low, at + 2) : low);
@@ -96,8 +127,42 @@ function halfAt(at: usize): f32 {
   return reinterpret<f32>(((half & 0x8000) << 16) | (size < 0x0f800000 ? scaled : size | 0x7f800000));
 }
 
-/** Blocks of Q6_K, low nibbles [128], high bit pairs [64], signed scales [16] and d, as float32. */
-export function unpackBlocks(from: usize, blocks: i32, to: usize): void {
+/** `count` values as float32. A group's bytes lie behind its place meanwhile. */
+function unpackFloats(type: i32, from: usize, count: i32, to: usize): void {
+  const end = to + (count << 2);
+  if (type == F32) memory.copy(to, from, count << 2);
+  else if (type == BF16) {
+    for (; to < end; to += 4) {
+      store<u32>(to, (<u32>load<u16>(from)) << 16);
+      from += 2;
+    }
+  } else if (type == F16) {
+    for (; to < end; to += 4) {
+      store<f32>(to, halfAt(from));
+      from += 2;
+    }
+  } else if (type == Q6_K) unpackSixths(from, count >> 8, to);
+  else {
+    const blockBytes = type == Q8_0 ? 34 : type == Q5_0 ? 22 : type == Q4_K ? 144 : type == Q4_1 ? 20 : 18;
+    const own = type == Q4_1 || type == Q4_K;
+    const less = i8x16.splat(type == Q4_0 ? 8 : 0);
+    for (let g = 0; to != end; to += 128) {
+      unpack(type, from, g & 7, to + 128);
+      const low = i8x16.sub(v128.load(to, 128), less);
+      const high = i8x16.sub(v128.load(to, 144), less);
+      const d = f32x4.splat(scale);
+      const m = f32x4.splat(own ? minimum : -0.0); // added, -0 leaves all values as they are, zeros too
+      widen(low, d, d, d, d, to);
+      widen(high, d, d, d, d, to + 64);
+      for (let i = to; i != to + 128; i += 16) v128.store(i, f32x4.add(v128.load(i), m));
+      g++;
+      if (type != Q4_K || (g & 7) == 0) from += blockBytes;
+    }
+  }
+}
+
+/** Blocks of Q6_K: low nibbles [128], high bit pairs [64], signed scales [16] and d. */
+function unpackSixths(from: usize, blocks: i32, to: usize): void {
   for (; blocks > 0; blocks--) {
     const d = halfAt(from + 208);
     for (let i = 0; i < 16; i++) {
