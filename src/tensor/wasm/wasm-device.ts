@@ -12,7 +12,7 @@ import type { CacheDtype, Device, PackedDtype, PackedStorage, StoredRows } from 
 import type { WasmBuild, WasmOptions } from "../device-options.js";
 import { type StoredDtype, storedRowBytes } from "../formats/stored.js";
 import type { Host } from "../host.js";
-import { GROUP, groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
+import { GROUP, groupsOf, type IntegerRows } from "../integer-rows.js";
 import { packedBytes } from "../packed-bytes.js";
 import { attentionKernels } from "./attention.js";
 import { blockKernel } from "./block.js";
@@ -219,11 +219,7 @@ function createPacked(engine: Engine, rows: number, columns: number, dtype: Pack
 }
 
 function packRows(engine: Engine, packed: WasmPacked, first: number, data: Float32Array): void {
-  const { columns: k, dtype } = packed;
-  if (dtype === "int4" || dtype === "int4-floats") {
-    packIntegers(engine, packed, first, roundToIntegers(data, k, dtype));
-    return;
-  }
+  const { columns: k } = packed;
   const step = rowsAtOnce(k); // a megabyte at a time
   for (let row = 0; row * k < data.length; row += step) {
     const { buffer, byteOffset, byteLength } = data.subarray(row * k, (row + step) * k);
@@ -259,7 +255,7 @@ function packIntegers(engine: Engine, packed: WasmPacked, firstRow: number, rows
 }
 
 const TYPES: Partial<Record<StoredDtype, number>> = { F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q8_0, Q4_K, Q6_K };
-const PACKING_BYTES = 640;
+const PACKING_BYTES = 1152;
 /** Weights that a thread packs in a microsecond, without loss or rounded. */
 const PACKED_PER_US = 1500;
 const ROUNDED_PER_US = 300;
@@ -272,7 +268,7 @@ function packStored(
 ): boolean {
   const { address: w, columns: k, dtype } = packed;
   const type = TYPES[name];
-  if (type === undefined || (rounds && dtype.startsWith("int4"))) return false;
+  if (type === undefined) return false;
   const from = engine.inputs(bytes.length);
   new Uint8Array(engine.memory.memory.buffer).set(bytes, from);
   const rowBytes = storedRowBytes(name, k)!;

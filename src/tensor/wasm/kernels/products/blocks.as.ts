@@ -3,8 +3,8 @@
  * Stored rows on their way into panels. Without loss, sixteen rows of a group are unpacked to bytes, scales and
  * minimums, and packed at once. To be rounded, a panel's rows become float32 first.
  */
-import { ACROSS_BF16, ACROSS_F32, BF16, F16, F32, Q4_0, Q4_1, Q4_K, Q5_0, Q6_K, Q8_0 } from "../constants";
-import { packIntegers, roundBytes } from "./integers/pack.as";
+import { ACROSS_BF16, ACROSS_F32, ACROSS_INT8, BF16, F16, F32, Q4_0, Q4_1, Q4_K, Q5_0, Q6_K, Q8_0 } from "../constants";
+import { packIntegers, roundBytes, roundNibbles } from "./integers/pack.as";
 import { panelBytes } from "./layout.as";
 import { packBfloat16, packFloat32 } from "./panels.as";
 import { widen } from "../simd.as";
@@ -16,12 +16,13 @@ let minimum: f32 = 0;
 /** Places in working memory, which begins with sixteen rows of a group as bytes. */
 const SCALES: usize = 512;
 const MINIMUMS: usize = 576;
+/** Two rows of a group as float64. */
+const ROW_PAIRS: usize = 640;
 /** A panel's rows, and room for a group behind them. */
-const FLOATS: usize = 640;
+const FLOATS: usize = 1152;
 
 /**
- * Rows [first, first + count) at `from`, rounded (to float32, bfloat16 or int8) or, of types with integers, without
- * loss. Item i: those in the i-th of the panels that they touch.
+ * Rows [first, first + count) at `from`, rounded or, of types with integers, without loss. Item i: those in the i-th of the panels that they touch.
  */
 export function packBlocks(
   kind: i32,
@@ -74,9 +75,17 @@ function packRounded(kind: i32, w: usize, k: i32, row: i32, rows: i32, work: usi
     for (let g = 0; g < k; g += 32) {
       const left = min(32, k - g);
       for (let r = 0; r < rows; r++) {
-        roundBytes(floats + ((r * k + g) << 2), left, 1, work + r * left, work + SCALES + (r << 2));
+        const x = floats + ((r * k + g) << 2);
+        const q = work + r * left;
+        const d = work + SCALES + (r << 2);
+        if (kind == ACROSS_INT8) roundBytes(x, left, 1, q, d);
+        else {
+          const next = <i32>(r + 1 < rows); // a last row is its own neighbour
+          roundNibbles(x, x + next * (k << 2), left, work + ROW_PAIRS, q, q + next * left, d, d + (next << 2));
+          r++;
+        }
       }
-      packIntegers(kind, to, left, row & 15, rows, work, work + SCALES, work + SCALES); // m, of int4, is not read
+      packIntegers(kind, to, left, row & 15, rows, work, work + SCALES, work + MINIMUMS);
       to += panelBytes(kind, 32);
     }
   }

@@ -1,5 +1,5 @@
 /**
- * Naive loop: integerValues in src/tensor/integer-rows.ts, equal bit for bit; for `roundBytes`, roundToIntegers.
+ * Naive loop: integerValues in src/tensor/integer-rows.ts, equal bit for bit; for `roundBytes` and `roundNibbles`, roundToIntegers.
  * Integer weights on their way into panels (bytes.as.ts, nibbles.as.ts) and back to float32. Rows arrive as integers
  * [count][k], a byte each, with a scale and a minimum per group of 32. Memory of a new matrix is zero, and so is
  * padding. Rows of float32 are rounded to int8 in float64, where a product, a sum and a conversion to integers are the
@@ -176,7 +176,7 @@ export function roundBytes(from: usize, k: i32, count: i32, to: usize, d: usize)
   for (; count > 0; count--) {
     for (let left = k; left > 0; left -= 32) {
       const n = min(32, left);
-      const scale = toHalf(largestOf(from, n) / 127);
+      const scale = f64x2.extract_lane(toHalves(f64x2.splat(largestOf(from, n) / 127)), 0);
       const inverse = f64x2.splat(scale == 0 ? 0 : 1 / scale);
       store<f32>(d, <f32>scale);
       for (let i = 0; i < n; i += 4) roundFour(from + (i << 2), inverse, to + i);
@@ -185,6 +185,121 @@ export function roundBytes(from: usize, k: i32, count: i32, to: usize, d: usize)
       d += 4;
     }
   }
+}
+
+const SIGNS: u64 = 0x8000000000000000;
+/** 15, 0.5 and 0 of two lanes, which loops need in registers (dots.as.ts). */
+const LIMITS = memory.data<f64>([15, 15, 0.5, 0.5, 0, 0], 16);
+
+/**
+ * Rounds n <= 32 values of two rows, at x0 and x1, to nibbles at `to0` and `to1`, with scales at d0 and d1 and minimums
+ * 64 bytes behind; a lane of float64 for each row. `pairs` holds both rows' values.
+ */
+export function roundNibbles(
+  x0: usize,
+  x1: usize,
+  n: i32,
+  pairs: usize,
+  to0: usize,
+  to1: usize,
+  d0: usize,
+  d1: usize,
+): void {
+  const end = pairs + (n << 4);
+  let low = f64x2.splat(Infinity);
+  let high = f64x2.splat(-Infinity);
+  let w1 = f64x2.splat(0);
+  for (let at = pairs; at != end; at += 16) {
+    const v = f64x2.replace_lane(f64x2.splat(<f64>load<f32>(x0)), 1, <f64>load<f32>(x1));
+    v128.store(at, v);
+    low = f64x2.pmin(low, v);
+    high = f64x2.pmax(high, v);
+    w1 = f64x2.add(w1, v);
+    x0 += 4;
+    x1 += 4;
+  }
+  const range = f64x2.sub(high, low);
+  const count = f64x2.splat(<f64>n);
+  const most = v128.load(LIMITS);
+  const half = v128.load(LIMITS, 16);
+  const zero = v128.load(LIMITS, 32);
+  let best = f64x2.splat(Infinity);
+  let bestScale = zero;
+  let bestMinimum = zero;
+  let q1 = zero;
+  let q2 = zero;
+  let qw = zero;
+  for (let i = 0; i < 6; i++) {
+    let scale: v128;
+    let minimum: v128;
+    let isLine = f64x2.eq(zero, zero);
+    if ((i & 1) == 0) {
+      const part: f64 = i == 0 ? 1 : i == 2 ? 0.93 : 0.86;
+      scale = f64x2.div(f64x2.mul(f64x2.splat(part), range), f64x2.splat(15));
+      minimum = f64x2.add(low, f64x2.div(f64x2.mul(f64x2.splat(1 - part), range), f64x2.splat(2)));
+    } else {
+      // the least-squares line through the integers of the line before
+      const spread = f64x2.sub(f64x2.mul(count, q2), f64x2.mul(q1, q1));
+      scale = f64x2.div(f64x2.sub(f64x2.mul(count, qw), f64x2.mul(q1, w1)), spread);
+      minimum = f64x2.div(f64x2.sub(w1, f64x2.mul(scale, q1)), count);
+      isLine = v128.and(f64x2.ne(spread, zero), f64x2.gt(scale, zero));
+    }
+    scale = toHalves(scale);
+    minimum = toHalves(minimum);
+    const inverse = inverseOf(scale);
+    let error = zero;
+    q1 = zero;
+    q2 = zero;
+    qw = zero;
+    for (let at = pairs; at != end; at += 16) {
+      const v = v128.load(at);
+      const q = nibbleOf(v, minimum, inverse, most, half, zero);
+      const off = f64x2.sub(v, f64x2.add(f64x2.mul(scale, q), minimum));
+      error = f64x2.add(error, f64x2.mul(off, off));
+      q1 = f64x2.add(q1, q);
+      q2 = f64x2.add(q2, f64x2.mul(q, q));
+      qw = f64x2.add(qw, f64x2.mul(q, v));
+    }
+    const better = v128.and(isLine, f64x2.lt(error, best));
+    best = v128.bitselect(error, best, better);
+    bestScale = v128.bitselect(scale, bestScale, better);
+    bestMinimum = v128.bitselect(minimum, bestMinimum, better);
+  }
+  const inverse = inverseOf(bestScale);
+  for (let at = pairs; at != end; at += 16) {
+    const q = nibbleOf(v128.load(at), bestMinimum, inverse, most, half, zero);
+    store<u8>(to0++, <u8>f64x2.extract_lane(q, 0));
+    store<u8>(to1++, <u8>f64x2.extract_lane(q, 1));
+  }
+  store<f32>(d0, <f32>f64x2.extract_lane(bestScale, 0));
+  store<f32>(d1, <f32>f64x2.extract_lane(bestScale, 1));
+  store<f32>(d0, <f32>f64x2.extract_lane(bestMinimum, 0), 64);
+  store<f32>(d1, <f32>f64x2.extract_lane(bestMinimum, 1), 64);
+}
+
+// @ts-ignore: decorator
+@inline function inverseOf(scale: v128): v128 {
+  const zero = f64x2.splat(0);
+  return v128.bitselect(zero, f64x2.div(f64x2.splat(1), scale), f64x2.eq(scale, zero));
+}
+
+/** The nearest of 0 to 15, halves upward; NaN becomes 0. */
+// @ts-ignore: decorator
+@inline function nibbleOf(v: v128, minimum: v128, inverse: v128, most: v128, half: v128, zero: v128): v128 {
+  const x = f64x2.mul(f64x2.sub(v, minimum), inverse);
+  return f64x2.floor(f64x2.add(f64x2.pmin(most, f64x2.pmax(zero, x)), half));
+}
+
+/** The nearest finite float16 of two, as `toHalf` in src/tensor/integer-rows.ts. */
+function toHalves(x: v128): v128 {
+  const sign = v128.and(x, i64x2.splat(SIGNS));
+  const size = f64x2.abs(x);
+  const small = v128.or(f64x2.sub(f64x2.add(size, f64x2.splat(268435456)), f64x2.splat(268435456)), sign);
+  const shifted = f64x2.mul(x, f64x2.splat(4398046511105));
+  const normal = f64x2.sub(shifted, f64x2.sub(shifted, x));
+  const half = v128.bitselect(small, normal, f64x2.lt(size, f64x2.splat(SMALLEST_NORMAL_HALF)));
+  const largest = v128.or(f64x2.splat(LARGEST_HALF), sign);
+  return v128.bitselect(largest, half, f64x2.ge(size, f64x2.splat(LARGEST_HALF)));
 }
 
 /** NaN counts as nothing. */
@@ -210,14 +325,6 @@ function largestOf(x: usize, n: i32): f64 {
 function roundTwo(v: v128, inverse: v128): v128 {
   const levels = f64x2.add(f64x2.mul(f64x2.promote_low_f32x4(v), inverse), f64x2.splat(127));
   return i32x4.trunc_sat_f64x2_u_zero(f64x2.add(f64x2.min(levels, f64x2.splat(254)), f64x2.splat(0.5)));
-}
-
-/** The nearest finite float16 of x >= 0. */
-function toHalf(x: f64): f64 {
-  if (x < SMALLEST_NORMAL_HALF) return x + 268435456 - 268435456; // 2^28
-  x = min(x, LARGEST_HALF);
-  const shifted = x * 4398046511105; // 2^42 + 1
-  return shifted - (shifted - x);
 }
 
 /** To nearest, ties to even; values beyond 65504 become 65504. */
