@@ -8,8 +8,8 @@
  * host the sums and the solution, in float64.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { requireInteger, requireNumber } from "../../errors.js";
-import { batchWindows, markedWindows } from "../../model/documents.js";
+import { requireNumber } from "../../errors.js";
+import { requireOneOf } from "../../known.js";
 import type { Document, Model } from "../../model/index.js";
 import { keyValueOf } from "../../model/block.js";
 import type { Tensor } from "../../tensor/index.js";
@@ -18,13 +18,14 @@ import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/half-floats.j
 import { valuesOf } from "../../tensor/values-of.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { sub } from "../../tensor/ops/arithmetic.js";
-import { disposeBatch, type FitOptions, hiddenBatch } from "../states/batches.js";
+import { batchSource, type FitOptions, forBatches, requireFit } from "../states/batches.js";
 import type { ExitHead } from "../heads/exit-head.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { taughtBy } from "../heads/taught.js";
 import {
   Projection,
   type ProjectionInput,
+  projectionInputs,
   projectionShape,
   skippedLayers,
   unitGain,
@@ -39,8 +40,6 @@ interface FitProjectionsOptions extends FitOptions {
    * @default "normalized"
    */
   readonly input?: ProjectionInput;
-  /** Most positions to fit on. @default 32,768 */
-  readonly positions?: number;
   /** λ, relative to the variance of each input. @default 0.1 */
   readonly ridge?: number;
   /** Weights are rounded to this dtype. @default "float32" */
@@ -80,20 +79,11 @@ export async function fitProjections(
   documents: readonly Document[],
   options: FitProjectionsOptions = {},
 ): Promise<void> {
+  requireFit("fitProjections", heads, options, ["input", "ridge", "dtype"]);
   const { model } = heads;
-  const {
-    input = "normalized",
-    positions = 32_768,
-    ridge = 0.1,
-    dtype = "float32",
-    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
-    batchSize = 8,
-    seed = 0,
-    signal,
-    onBatch,
-  } = options;
-  requireInteger("fitProjections: positions", positions, 1);
-  requireInteger("fitProjections: batchSize", batchSize, 1);
+  const { input = "normalized", positions = 32_768, ridge = 0.1, dtype = "float32", signal } = options;
+  requireOneOf("fitProjections: input", input, projectionInputs);
+  requireOneOf("fitProjections: dtype", dtype, ["float32", "bfloat16"]);
   requireNumber("fitProjections: ridge", ridge, 1e6, { open: true });
   const fitted = heads.heads
     .filter(({ depth }) => skippedLayers(model.config, depth).length > 0)
@@ -108,25 +98,14 @@ export async function fitProjections(
     });
   if (fitted.length === 0) return;
   const depths = skippedLayers(model.config, fitted[0]!.head.depth); // states entering every skipped block
-  const windows = markedWindows(model, documents, sequenceLength);
+  const source = batchSource(model, documents, depths, options);
   const taught = await taughtBy(heads, documents, signal);
-  const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
   const unit = unitGain(model);
-  try {
-    for (let batch = 0; batch < batches; batch++) {
-      await giveTurn(signal);
-      const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
-      const states = await hiddenBatch(model, chosen, depths, signal);
-      try {
-        for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input, signal });
-      } finally {
-        disposeBatch(states);
-      }
-      await onBatch?.({ batch: batch + 1, batches });
-    }
-  } finally {
+  await forBatches(source, positions, options, async ({ hidden }) => {
+    for (const sums of fitted) await addBatch(sums, hidden, { model, unit, input, signal });
+  }).finally(() => {
     unit.dispose();
-  }
+  });
   const corrections: Float64Array[] = [];
   for (const { gram, moment } of fitted) {
     const n = Math.sqrt(gram.length);
