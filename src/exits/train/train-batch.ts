@@ -4,7 +4,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
-import { requireOneOf } from "../../known.js";
+import { requireKnown, requireOneOf } from "../../known.js";
 import type { Model } from "../../model/index.js";
 import { backward, type Rng, scope, type Tensor } from "../../tensor/index.js";
 import { add, mul, scale } from "../../tensor/ops/arithmetic.js";
@@ -43,18 +43,21 @@ export type HeadLoss =
   | {
       readonly kind: "kl";
       /** @default 1 */ readonly temperature?: number;
-      /** Only the teacher's k most likely tokens; 0: all. @default 0 */ readonly topK?: number;
+      /** Only the teacher's k most likely tokens, of a `list` at most as many as it has; 0: all. @default 0 */ readonly topK?: number;
     }
   | { readonly kind: "penalized"; /** w in [0, 1]. @default 0.9 */ readonly weight?: number };
 
 const headLossDefaults = { temperature: 1, topK: 0, weight: 0.9 } as const;
 
-/** Throws an OptionError for an option out of range. */
-export function checkLoss(loss: HeadLoss, vocabSize: number): void {
+/** Throws an OptionError for an option that does not exist or is out of range, given how many tokens are compared. */
+export function checkLoss(loss: HeadLoss, compared: number): void {
   requireOneOf("loss: kind", loss.kind, ["kl", "penalized"]);
+  requireKnown("loss", loss, loss.kind === "kl" ? ["kind", "temperature", "topK"] : ["kind", "weight"]);
   if (loss.kind === "kl") {
     requireNumber("loss: temperature", loss.temperature ?? headLossDefaults.temperature, 1e6, { open: true });
-    requireInteger("loss: topK", loss.topK ?? headLossDefaults.topK, 0, vocabSize);
+    const { topK = headLossDefaults.topK } = loss;
+    // One token alone has probability 1 on both sides, so nothing is learned.
+    if (topK !== 0) requireInteger("loss: topK (0: all)", topK, 2, compared);
   } else requireNumber("loss: weight", loss.weight ?? headLossDefaults.weight, 1);
 }
 
