@@ -131,8 +131,8 @@ export function checkShape(
   if (kind === "preview" && depth !== numLayers) {
     throw new HeadsError(
       "heads-kind",
-      `exit heads: a head of kind preview belongs after the last block, ${numLayers}, not at depth ${depth}; attach a ` +
-        "linear head with a preview there",
+      `exit heads: a head of kind preview belongs after the last block, ${numLayers}, not at depth ${depth}; attach ` +
+        "a linear head with a preview there",
       { depth },
     );
   }

@@ -78,7 +78,7 @@ export interface FitOptions extends OnlineOptions {
 
 const fitOptionNames = allNames<FitOptions>()("batchSize", "sequenceLength", "seed", "positions", "signal", "onBatch");
 
-/** Throws an OptionError, in the caller's name, for what are no heads, and for options that are not its `own` either. */
+/** Throws an OptionError, in the caller's name, for what are no heads, and for options that it does not have. */
 export function requireFit(caller: string, heads: ExitHeads, options: FitOptions, own: readonly string[] = []): void {
   requireHeads(caller, heads);
   requireKnown(caller, options, [...fitOptionNames, ...own]);
@@ -171,13 +171,15 @@ export async function hiddenBatch(
   } finally {
     for (const sequence of sequences) sequence.dispose();
   }
-  const positions = countedPositions(windows);
+  const atCounted = (valueOf: (ids: readonly number[], position: number) => number): Int32Array =>
+    Int32Array.from(windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => valueOf(ids, from + i))));
+  const positions = atCounted((_, position) => position);
   return {
     hidden: new Map(depths.map((depth) => [depth, states.get(depth)!])),
     final: states.get(last)!,
     rows: positions.length,
     positions,
-    next: Int32Array.from(windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => ids[from + i + 1] ?? -1))),
+    next: atCounted((ids, position) => ids[position + 1] ?? -1),
   };
 }
 
@@ -250,11 +252,6 @@ export function takeRows(model: Model, values: Float32Array, chosen: readonly nu
   const taken = new Float32Array(chosen.length * width);
   chosen.forEach((row, i) => taken.set(rowOf(values, row, width), i * width));
   return taken;
-}
-
-/** The positions that count, in their windows. */
-function countedPositions(windows: readonly Window[]): Int32Array {
-  return Int32Array.from(windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => from + i)));
 }
 
 /** [R, C], of the positions that count. */

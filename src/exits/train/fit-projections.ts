@@ -7,19 +7,16 @@
  * (those from a document's `from` on, if it has one) are summed batch by batch: the device computes the products, the
  * host the sums and the solution, in float64.
  */
-import type { CancelSignal } from "../../cancel-signal.js";
 import { requireNumber } from "../../errors.js";
 import { requireOneOf } from "../../known.js";
 import type { Document, Model } from "../../model/index.js";
 import { keyValueOf } from "../../model/block.js";
-import type { Tensor } from "../../tensor/index.js";
 import { solveSymmetric } from "../../tensor/cholesky.js";
 import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/half-floats.js";
 import { valuesOf } from "../../tensor/values-of.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { sub } from "../../tensor/ops/arithmetic.js";
 import { batchSource, type FitOptions, forBatches, requireFit } from "../states/batches.js";
-import type { ExitHead } from "../heads/exit-head.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { taughtBy } from "../heads/taught.js";
 import {
@@ -44,16 +41,6 @@ interface FitProjectionsOptions extends FitOptions {
   readonly ridge?: number;
   /** Weights are rounded to this dtype. @default "float32" */
   readonly dtype?: "float32" | "bfloat16";
-}
-
-/** Normal equations of one exit. */
-interface Sums {
-  readonly head: ExitHead;
-  readonly layers: readonly number[];
-  /** XᵀX [I + 1, I + 1]. */
-  readonly gram: Float64Array;
-  /** XᵀY [I + 1, N]. */
-  readonly moment: Float64Array;
 }
 
 /**
@@ -87,12 +74,14 @@ export async function fitProjections(
   requireNumber("fitProjections: ridge", ridge, 1e6, { open: true });
   const fitted = heads.heads
     .filter(({ depth }) => skippedLayers(model.config, depth).length > 0)
-    .map((head): Sums => {
+    .map((head) => {
       const [rows, columns] = projectionShape(model, head.depth, input);
       return {
         head,
         layers: skippedLayers(model.config, head.depth),
+        /** XᵀX [I + 1, I + 1]. */
         gram: new Float64Array((columns + 1) ** 2),
+        /** XᵀY [I + 1, N]. */
         moment: new Float64Array((columns + 1) * rows),
       };
     });
@@ -102,7 +91,28 @@ export async function fitProjections(
   const taught = await taughtBy(heads, documents, signal);
   const unit = unitGain(model);
   await forBatches(source, positions, options, async ({ hidden }) => {
-    for (const sums of fitted) await addBatch(sums, hidden, { model, unit, input, signal });
+    for (const { head, layers, gram, moment } of fitted) {
+      const state = hidden.get(head.depth)!; // [R, C]
+      const normed = await valuesOf(() => withoutGain(model, state, unit));
+      const inputs = withOnes(model, input === "both" ? [normed, await state.read()] : [normed]);
+      const columns = inputs.shape[1]!;
+      const width = moment.length / columns;
+      try {
+        add(gram, 0, columns, columns, await valuesOf(() => matmul(inputs, inputs, { transposeA: true })));
+        for (const [index, layer] of layers.entries()) {
+          if (layer === head.depth) continue; // propagation is exact there, so the residual is zero
+          await giveTurn(signal);
+          const block = model.weights.blocks[layer]!;
+          const product = await valuesOf(() => {
+            const own = keyValueOf(hidden.get(layer)!, block, model.config);
+            return matmul(inputs, sub(own, keyValueOf(state, block, model.config)), { transposeA: true });
+          });
+          add(moment, (index * width) / layers.length, width, width / layers.length, product);
+        }
+      } finally {
+        inputs.dispose();
+      }
+    }
   }).finally(() => {
     unit.dispose();
   });
@@ -118,41 +128,6 @@ export async function fitProjections(
     head.projection = new Projection(model, head.depth, { input, weight, bias });
   }
   heads.taught = taught;
-}
-
-interface BatchOptions {
-  readonly model: Model;
-  readonly unit: Tensor;
-  readonly input: ProjectionInput;
-  readonly signal: CancelSignal | undefined;
-}
-
-async function addBatch(
-  { head, layers, gram, moment }: Sums,
-  hidden: ReadonlyMap<number, Tensor>,
-  { model, unit, input, signal }: BatchOptions,
-): Promise<void> {
-  const state = hidden.get(head.depth)!; // [R, C]
-  const normed = withoutGain(model, state, unit);
-  const inputs = withOnes(model, input === "both" ? [await normed.read(), await state.read()] : [await normed.read()]);
-  const columns = inputs.shape[1]!;
-  normed.dispose();
-  try {
-    add(gram, 0, columns, columns, await valuesOf(() => matmul(inputs, inputs, { transposeA: true })));
-    const width = moment.length / columns;
-    for (const [index, layer] of layers.entries()) {
-      if (layer === head.depth) continue; // propagation is exact there, so the residual is zero
-      await giveTurn(signal);
-      const { blocks } = model.weights;
-      const product = await valuesOf(() => {
-        const own = keyValueOf(hidden.get(layer)!, blocks[layer]!, model.config);
-        return matmul(inputs, sub(own, keyValueOf(state, blocks[layer]!, model.config)), { transposeA: true });
-      });
-      add(moment, (index * width) / layers.length, width, width / layers.length, product);
-    }
-  } finally {
-    inputs.dispose();
-  }
 }
 
 /** The map of state propagation plus the correction D [I + 1, N], as weight [N, I] and bias [N]. */

@@ -43,7 +43,11 @@ export type HeadLoss =
   | {
       readonly kind: "kl";
       /** @default 1 */ readonly temperature?: number;
-      /** Only the teacher's k most likely tokens, of a `list` at most as many as it has; 0: all. @default 0 */ readonly topK?: number;
+      /**
+       * Only the teacher's k most likely tokens, two or more, and at most as many as a `list` has; 0: all.
+       * @default 0
+       */
+      readonly topK?: number;
     }
   | { readonly kind: "penalized"; /** w in [0, 1]. @default 0.9 */ readonly weight?: number };
 
