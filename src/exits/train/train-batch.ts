@@ -90,12 +90,6 @@ interface TrainBatchOptions {
   readonly signal?: CancelSignal | undefined;
 }
 
-/** [begin, end). */
-interface Range {
-  readonly begin: number;
-  readonly end: number;
-}
-
 // Heads under training: the tokens that each one's loss compares, and the teacher over them. Linear heads share one
 // list, its rows and its teacher; dense ones learn from the whole vocabulary.
 
@@ -182,12 +176,8 @@ export async function trainBatch(
       for (const [i, student] of students.all.entries()) {
         await giveTurn(signal);
         const share = 1 / (students.all.length * rows);
-        const part = await trainPart(
-          student,
-          batch,
-          { begin, end },
-          { teacher: teachers.get(student.list)!, loss, share },
-        );
+        const teacher = teachers.get(student.list)!;
+        const part = await trainPart(student, batch, { begin, end, teacher, loss, share });
         totals[i]!.loss += part.loss;
         totals[i]!.agreed += part.agreed;
       }
@@ -199,12 +189,20 @@ export async function trainBatch(
   return totals.map((total) => ({ loss: total.loss / rows, agreement: total.agreed / rows }));
 }
 
+interface TrainPartOptions {
+  /** Rows [begin, end) of the batch. */
+  readonly begin: number;
+  readonly end: number;
+  readonly teacher: Teacher;
+  readonly loss: HeadLoss;
+  readonly share: number;
+}
+
 /** Adds the gradient of `share` times the loss at these rows. Returns sums over the rows. */
 async function trainPart(
   { head, list, rest }: Student,
   batch: HiddenBatch,
-  { begin, end }: Range,
-  { teacher, loss, share }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly share: number },
+  { begin, end, teacher, loss, share }: TrainPartOptions,
 ): Promise<{ readonly loss: number; readonly agreed: number }> {
   const { partLoss, logits } = scope(() => {
     const inputs = sliceRows(statesAt(batch, head, "trainHeads"), begin, end);
