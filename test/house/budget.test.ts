@@ -44,7 +44,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // taken, arrays joined, columns of ones and positions pending in one place each, less repetitions before exits;
   // + 50: heads that a checkpoint has changed, or not; drafts of no text; what is freed; + 15: after failures, too;
   // - 285: one place for what all kinds of heads share, one way to read batches
-  "src/exits": 51_170,
+  "src/exits": 51_165,
   // + 240: one reader of policies for every host, known options; + 6,520: promises about answers; + 350: policies by
   // dtype and sampling, and names of those there are; + 165: makers open what they made (src/exits gave more)
   "src/calibrate": 56_190, // + 20: a model for heads; + 320: stored answers;
