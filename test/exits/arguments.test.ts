@@ -4,13 +4,14 @@ import {
   calibrate,
   createPolicy,
   evaluate,
+  fitProjections,
   generate,
   generateBatch,
   splitDocuments,
   trainHeads,
   verifyCertificate,
 } from "early-exits";
-import { ChatSession } from "early-exits/exits";
+import { ChatSession, fitMaps, fitPreviews, measureDrafts, measureExits } from "early-exits/exits";
 import { pretrain } from "early-exits/model";
 import { createDevice, readModel, readPolicy, writeHeads } from "early-exits/node";
 import { riskControl } from "early-exits/risk";
@@ -28,17 +29,26 @@ const untyped = (value: unknown) => value as never;
 
 it("an option that a function does not have is refused with the nearest that it has", async () => {
   const calls: ((options: never) => unknown)[] = [
-    (options) => generate(model, [1], options),
+    ...[
+      generate,
+      trainHeads,
+      fitMaps,
+      fitPreviews,
+      fitProjections,
+      measureDrafts,
+      measureExits,
+      calibrate,
+      createPolicy,
+      evaluate,
+    ].map((run) => (options: never) => run(heads, untyped([]), options)),
     (lossless) => generate(model, [1], { lossless }),
     (options) => new ChatSession(model, options),
     (options) => attachHeads(model, options),
-    (options) => trainHeads(heads, [], options),
-    (options) => calibrate(heads, [], options),
+    (preview) => attachHeads(model, { preview }),
+    (loss: object) => trainHeads(heads, [], { loss: { kind: "kl", ...loss } }),
     (options) => createDevice("wasm", options),
     (options) => readModel("models/sotu-6", options),
     (options) => readPolicy("models/sotu-12", options),
-    (options) => createPolicy(heads, 1, options),
-    (options) => evaluate(model, [], options),
     (options) => pretrain(model, new Uint32Array(), options),
     (options) => splitDocuments("text", options),
     (options) => verifyCertificate({}, options),

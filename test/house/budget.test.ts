@@ -43,8 +43,9 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // JSON; + 510: few components rank 262,144 tokens, and certified text is 1.9 times as fast; src/model gave more;
   // + 700: repetitions draft, with any model, and lossless int8 is 1.39 times as fast where it was 1.21; - 370: rows
   // taken, arrays joined, columns of ones and positions pending in one place each, less repetitions before exits;
-  // + 50: heads that a checkpoint has changed, or not; drafts of no text; what is freed; + 15: after failures, too
-  "src/exits": 51_450,
+  // + 50: heads that a checkpoint has changed, or not; drafts of no text; what is freed; + 15: after failures, too;
+  // - 285: one place for what all kinds of heads share, one way to read batches
+  "src/exits": 51_165,
   // + 240: one reader of policies for every host, known options; + 6,520: promises about answers; + 350: policies by
   // dtype and sampling, and names of those there are; + 165: makers open what they made (src/exits gave more)
   "src/calibrate": 56_190, // + 20: a model for heads; + 320: stored answers;

@@ -16,26 +16,24 @@ import { gelu } from "../../tensor/ops/activation.js";
 import { embedding } from "../../tensor/ops/embedding.js";
 import { linear } from "../../tensor/ops/matmul.js";
 import { columns } from "../../tensor/ops/select.js";
-import { type ExitHead, headOf } from "./exit-head.js";
+import type { HeadParts } from "./exit-head.js";
 import { type HeadShape, weightShapes } from "./head-shape.js";
-import { gained, HeadWeights, initialNorm, type Matrices, packMatrices, type Tensors } from "./head-weights.js";
-import { Preview, splitTensors } from "./unembedding-preview.js";
+import { gained, initialNorm, type Tensors } from "./head-weights.js";
 
-export function aheadHead(model: Model, depth: number, shape: HeadShape, tensors: Tensors = {}): ExitHead {
+export function aheadHead(model: Model, shape: HeadShape): HeadParts {
   const c = model.config.hiddenSize;
-  const dtype = shape.dtype ?? "int8";
-  const given = splitTensors(tensors);
-  const weights = new HeadWeights(given.trained ?? untrained(model, shape), (trained) =>
-    packMatrices(model, trained, dtype),
-  );
-  const preview = shape.preview && new Preview(model, shape.preview, shape.dtype, given.preview);
-  const vectors = (z: Tensor, w: Matrices): Tensor => {
-    const width = z.shape[1]!;
-    const inner = gelu(linear(columns(z, width - 2 * c, width), w["up"]!, { bias: w["upBias"] as Tensor }));
-    const mapped = linear(z, w["map"]!, { bias: w["mapBias"] as Tensor });
-    return gained(linear(inner, w["down"]!, { residual: mapped }), w);
+  return {
+    fresh: () => untrained(model, shape),
+    maps: {
+      vectors(z, w) {
+        const width = z.shape[1]!;
+        const inner = gelu(linear(columns(z, width - 2 * c, width), w["up"]!, { bias: w["upBias"] as Tensor }));
+        const mapped = linear(z, w["map"]!, { bias: w["mapBias"] as Tensor });
+        return gained(linear(inner, w["down"]!, { residual: mapped }), w);
+      },
+    },
+    dtype: "int8",
   };
-  return headOf({ model, depth, shape, weights, preview, maps: { vectors } });
 }
 
 /** Repeats the final state, until the map is fitted. */

@@ -4,7 +4,7 @@ import { allNames, requireKnown } from "../../known.js";
 import type { Model } from "../../model/index.js";
 import type { WeightDtype } from "../../tensor/index.js";
 import { weightDtypes } from "../../tensor/device.js";
-import { createHead } from "./create-head.js";
+import { allOrNone, createHead } from "./create-head.js";
 import type { ExitHead } from "./exit-head.js";
 import { defaultKind, type PreviewShape, previewSize, withFirst } from "./head-shape.js";
 import { ExitHeads } from "./exit-heads.js";
@@ -77,8 +77,7 @@ const attachOptionNames = allNames<AttachOptions>()(
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
   requireKnown("attachHeads", options, attachOptionNames);
   const { config } = model;
-  const { exits = Math.min(attachDefaults.exits, config.numLayers - 1), placement = attachDefaults.placement } =
-    options;
+  const { exits = Math.min(attachDefaults.exits, config.numLayers - 1), placement } = options;
   const { preview = false, unembeddingPreview = false, ahead = false, dtype } = options;
   const kind = options.kind ?? (preview === false ? defaultKind(config) : "linear");
   if (!["dense", "linear"].includes(kind)) throw unknown("kind", kind, ["dense", "linear"]);
@@ -86,26 +85,23 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
   const none =
     (unembeddingPreview !== false || ahead !== false) &&
     (exits === 0 || (typeof exits === "object" && exits.length === 0));
-  const depths =
-    typeof exits === "object" && !none
+  const depths = none
+    ? []
+    : typeof exits === "object"
       ? checkDepths(config.numLayers, exits)
-      : none
-        ? []
-        : placeExits(config.numLayers, exits as number, placement);
+      : placeExits(config.numLayers, exits, placement);
   const shape = {
     kind,
     ...(preview !== false && { preview: sizeOf(model, preview, "linear") }),
     ...(dtype && { dtype }),
   };
-  const heads: ExitHead[] = [];
-  try {
-    for (const depth of depths) heads.push(createHead(model, depth, shape));
-    if (unembeddingPreview !== false) heads.push(lastOf(model, depths, sizeOf(model, unembeddingPreview, "preview")));
-    return new ExitHeads(model, heads, nothingTaught, ahead === false ? undefined : aheadOf(model, ahead));
-  } catch (error) {
-    for (const head of heads) head.dispose();
-    throw error;
+  const makers = depths.map((depth) => () => createHead(model, depth, shape));
+  if (unembeddingPreview !== false) {
+    makers.push(() => lastOf(model, depths, sizeOf(model, unembeddingPreview, "preview")));
   }
+  if (ahead !== false) makers.push(() => aheadOf(model, ahead));
+  const heads = allOrNone(makers);
+  return new ExitHeads(model, heads, nothingTaught, ahead === false ? undefined : heads.pop());
 }
 
 /** Reads the states after about two, four and all fifths of the blocks. */
@@ -125,6 +121,7 @@ function sizeOf(
   kind: "linear" | "preview",
 ): PreviewShape {
   const { tokens, ...given } = asked === true ? {} : asked;
+  requireKnown("attachHeads: a preview", given, ["rank", "candidates", "first"]);
   const sizes = { hiddenSize, vocabSize: tokens?.length ?? vocabSize };
   const size = { ...previewSize(sizes, kind), ...given };
   return { ...withFirst(size, sizes), ...(tokens && { tokens: tokens.toSorted((a, b) => a - b) }) };

@@ -6,23 +6,18 @@ import type { Model } from "../../model/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import { embedding } from "../../tensor/ops/embedding.js";
 import { linear } from "../../tensor/ops/matmul.js";
-import { type ExitHead, headOf } from "./exit-head.js";
-import type { HeadShape } from "./head-shape.js";
-import { HeadWeights, initialNorm, normed, packMatrices, type Tensors, trainableCopy } from "./head-weights.js";
+import type { HeadParts } from "./exit-head.js";
+import { initialNorm, normed, type Tensors, trainableCopy } from "./head-weights.js";
 
 /** A fresh head is the logit lens (nostalgebraist 2020): it reads a state as if it were the last one. */
-export function denseHead(model: Model, depth: number, shape: HeadShape, tensors?: Tensors): ExitHead {
-  const weights = new HeadWeights(tensors ?? lens(model), (trained) => packMatrices(model, trained, shape.dtype));
-  return headOf({
-    model,
-    depth,
-    shape,
-    weights,
+export function denseHead(model: Model): HeadParts {
+  return {
+    fresh: () => lens(model),
     maps: {
       // [R, C] -> [R, V]
       logits: (x, w) => linear(normed(x, w, model), w["weight"]!, { bias: w["bias"] as Tensor | undefined }),
     },
-  });
+  };
 }
 
 function lens(model: Model): Tensors {

@@ -7,7 +7,7 @@ import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { Tensor } from "../../tensor/index.js";
 import type * as Grids from "../../tensor/integer-rows.js";
 import { formatShape, sameShape } from "../../tensor/shape.js";
-import { createHead } from "./create-head.js";
+import { allOrNone, createHead } from "./create-head.js";
 import type { ExitHead } from "./exit-head.js";
 import { checkShape, weightShapes } from "./head-shape.js";
 import { ExitHeads } from "./exit-heads.js";
@@ -66,13 +66,9 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
   const read = storedValues(weights, ahead && (await import("../../tensor/integer-rows.js")));
   // All values are read before the first head takes device memory: a bad one leaves the device as before.
   const stored = heads.map((head) => readHead(model, head, read));
-  const drafting = ahead && readHead(model, ahead, read, "ahead");
-  return new ExitHeads(
-    model,
-    stored.map((restore) => restore()),
-    taught,
-    drafting?.(),
-  );
+  if (ahead !== undefined) stored.push(readHead(model, ahead, read, "ahead"));
+  const made = allOrNone(stored);
+  return new ExitHeads(model, made, taught, ahead && made.pop());
 }
 
 async function requireModel(model: Model, expected: string): Promise<void> {
@@ -127,7 +123,7 @@ function readHead(
   read: ReadValues,
   named: number | "ahead" = depth,
 ): () => ExitHead {
-  const shape = checkShape(model.config, asked);
+  const shape = checkShape(model.config, depth, asked);
   const stored = Object.entries(weightShapes(model, shape)).map(
     ([name, size]) => [name, read(named, name, size), size] as const,
   );

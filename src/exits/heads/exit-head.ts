@@ -9,14 +9,14 @@
 import { project } from "../../model/block.js";
 import type { Model } from "../../model/index.js";
 import { bytesOf, type UnitWork } from "../../model/weights.js";
-import { scope, type Tensor } from "../../tensor/index.js";
+import { scope, type Tensor, type WeightDtype } from "../../tensor/index.js";
 import { crossEntropy } from "../../tensor/ops/loss.js";
 import { headCost, type HeadShape } from "./head-shape.js";
 import type { DraftConfidence } from "./heads-description.js";
-import type { HeadWeights, Matrices } from "./head-weights.js";
+import { HeadWeights, type Matrices, packMatrices, type Tensors } from "./head-weights.js";
 import type { Projection } from "./projection.js";
 import { type Confidence, confidencesIn, type LogitsReader, readStats, scoreNames } from "./score.js";
-import type { Preview } from "./unembedding-preview.js";
+import { Preview } from "./unembedding-preview.js";
 
 export interface ExitHead extends LogitsReader {
   readonly model: Model;
@@ -53,16 +53,31 @@ const plainReader: LogitsReader = {
 /** A map of states [R, C], by a head's trainable or packed weights. */
 type StatesMap = (states: Tensor, weights: Matrices) => Tensor;
 
-interface HeadParts extends Pick<ExitHead, "model" | "depth" | "shape" | "weights" | "preview"> {
+/** What each kind has of its own. */
+export interface HeadParts {
+  /** Weights of a head that begins as the logit lens. */
+  readonly fresh: () => Tensors;
   /** To vectors for the model's unembedding, or to logits of the head's own. */
   readonly maps: { readonly vectors: StatesMap } | { readonly logits: StatesMap };
-  /** Freed with the head. */
+  /** A norm's gain that nothing trains; freed with the head. */
   readonly unit?: Tensor;
+  /** Of packed matrices, where the head has none of its own. @default the one that suits the model's */
+  readonly dtype?: WeightDtype;
 }
 
-/** The methods that all kinds share. */
-export function headOf({ model, depth, shape, weights, preview, maps, unit }: HeadParts): ExitHead {
+/** What all kinds share. Takes ownership of the tensors, those of the preview among them. */
+export function headOf(
+  { model, depth, shape }: Pick<ExitHead, "model" | "depth" | "shape">,
+  { fresh, maps, unit, dtype }: HeadParts,
+  { previewDown, previewLift, ...trained }: Tensors = {},
+): ExitHead {
   const { unembedding } = model.weights;
+  const weights = new HeadWeights(Object.keys(trained).length > 0 ? trained : fresh(), async (tensors) => ({
+    ...(await packMatrices(model, tensors, shape.dtype ?? dtype)),
+    ...(unit && { unit }),
+  }));
+  const fitted = previewDown && previewLift && { previewDown, previewLift };
+  const preview = shape.preview && new Preview(model, shape.preview, shape.dtype, fitted);
   const vectors = "vectors" in maps ? maps.vectors : undefined;
   const logits: StatesMap = "logits" in maps ? maps.logits : (x, w) => project(maps.vectors(x, w), unembedding);
   const decoded = preview && vectors ? vectors : logits;

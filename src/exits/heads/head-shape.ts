@@ -114,9 +114,10 @@ export function weightShapes(
   };
 }
 
-/** Throws a HeadsError or an OptionError if a shape does not fit the model. */
+/** Throws a HeadsError or an OptionError if a shape does not fit the model, or the depth. */
 export function checkShape(
-  { hiddenSize, vocabSize }: ModelSizes,
+  { hiddenSize, vocabSize, numLayers }: ModelConfig,
+  depth: number,
   { kind, preview, dtype, inputs }: HeadShape,
 ): HeadShape {
   const rest = { ...(dtype && { dtype }), ...(kind === "ahead" && { inputs }) };
@@ -125,6 +126,14 @@ export function checkShape(
       "heads-kind",
       `exit heads: a head of kind ${kind} has ${preview ? "no" : "a"} preview; linear heads may have one`,
       { kind },
+    );
+  }
+  if (kind === "preview" && depth !== numLayers) {
+    throw new HeadsError(
+      "heads-kind",
+      `exit heads: a head of kind preview belongs after the last block, ${numLayers}, not at depth ${depth}; attach ` +
+        "a linear head with a preview there",
+      { depth },
     );
   }
   if (preview === undefined) return { kind, ...rest };

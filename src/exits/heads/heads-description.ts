@@ -60,7 +60,7 @@ export function checkDescription(json: unknown): HeadsDescription {
     (heads.length > 0 || ahead !== undefined) &&
     heads.every((head: HeadDescription) => isHeadDescription(head) && head.kind !== "ahead") &&
     (ahead === undefined || isAhead(ahead)) &&
-    (taught === undefined || (Number.isInteger((taught as Taught | null)?.every) && Array.isArray(taught.hashes)));
+    (taught === undefined || isTaught(taught));
   if (!legal) {
     throw new HeadsError(
       "heads-format",
@@ -69,6 +69,11 @@ export function checkDescription(json: unknown): HeadsDescription {
     );
   }
   return description as HeadsDescription;
+}
+
+function isTaught(json: unknown): boolean {
+  const { every, hashes } = (json ?? {}) as Partial<Taught>;
+  return Number.isInteger(every) && every! > 0 && Array.isArray(hashes) && hashes.every(Number.isInteger);
 }
 
 function isHeadDescription(json: unknown): boolean {

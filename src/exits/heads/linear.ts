@@ -11,25 +11,22 @@ import { normalize } from "../../model/block.js";
 import { keep } from "../../tensor/tensor.js";
 import { Tensor } from "../../tensor/index.js";
 import { linear } from "../../tensor/ops/matmul.js";
-import { type ExitHead, headOf } from "./exit-head.js";
-import type { HeadShape } from "./head-shape.js";
-import { gained, HeadWeights, initialNorm, type Matrices, packMatrices, type Tensors } from "./head-weights.js";
+import type { HeadParts } from "./exit-head.js";
+import { gained, initialNorm, type Tensors } from "./head-weights.js";
 import { unitGain } from "./projection.js";
-import { Preview, splitTensors } from "./unembedding-preview.js";
 
-export function linearHead(model: Model, depth: number, shape: HeadShape, tensors: Tensors = {}): ExitHead {
-  const given = splitTensors(tensors);
+export function linearHead(model: Model): HeadParts {
   const unit = keep(unitGain(model));
-  const weights = new HeadWeights(given.trained ?? lens(model), async (trained) => ({
-    ...(await packMatrices(model, trained, shape.dtype)),
+  return {
+    fresh: () => lens(model),
+    maps: {
+      vectors(x, w) {
+        const normed = normalize(x, { gain: unit }, model.config);
+        return gained(linear(normed, w["map"]!, { bias: w["mapBias"] as Tensor }), w);
+      },
+    },
     unit,
-  }));
-  const preview = shape.preview && new Preview(model, shape.preview, shape.dtype, given.preview);
-  const vectors = (x: Tensor, w: Matrices): Tensor => {
-    const mapped = linear(normalize(x, { gain: unit }, model.config), w["map"]!, { bias: w["mapBias"] as Tensor });
-    return gained(mapped, w);
   };
-  return headOf({ model, depth, shape, weights, preview, maps: { vectors }, unit });
 }
 
 function lens(model: Model): Tensors {

@@ -4,21 +4,12 @@
  *   h = n(x)
  */
 import type { Model } from "../../model/index.js";
-import { type ExitHead, headOf } from "./exit-head.js";
-import type { HeadShape } from "./head-shape.js";
-import { HeadWeights, initialNorm, normed, packMatrices, type Tensors } from "./head-weights.js";
-import { Preview, splitTensors } from "./unembedding-preview.js";
+import type { HeadParts } from "./exit-head.js";
+import { initialNorm, normed } from "./head-weights.js";
 
-export function previewHead(model: Model, depth: number, shape: HeadShape, tensors: Tensors = {}): ExitHead {
-  const given = splitTensors(tensors);
-  const weights = new HeadWeights(given.trained ?? initialNorm(model), (norm) => packMatrices(model, norm));
-  const preview = new Preview(model, shape.preview!, shape.dtype, given.preview);
-  return headOf({
-    model,
-    depth,
-    shape,
-    weights,
-    preview,
+export function previewHead(model: Model): HeadParts {
+  return {
+    fresh: () => initialNorm(model),
     maps: { vectors: (x, norm) => normed(x, norm, model) },
-  });
+  };
 }

@@ -203,17 +203,6 @@ export class Preview implements LogitsReader {
   }
 }
 
-/** Separates a preview's weights from the others; undefined where there are none. */
-export function splitTensors({ previewDown, previewLift, ...trained }: Tensors): {
-  readonly trained: Tensors | undefined;
-  readonly preview: Tensors | undefined;
-} {
-  return {
-    trained: Object.keys(trained).length === 0 ? undefined : trained,
-    preview: previewDown && previewLift && { previewDown, previewLift },
-  };
-}
-
 /** Logits for one vector h [1, C], with the bits of the full product. */
 function readSome(h: Tensor, ids: readonly number[], model: Model): Promise<Float32Array> {
   const { unembedding } = model.weights;

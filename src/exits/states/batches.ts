@@ -5,7 +5,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { rowOf } from "../../model/decode/final-logits.js";
-import { requireList } from "../../known.js";
+import { allNames, requireKnown, requireList } from "../../known.js";
 import { batchWindows, markedWindows, type Window } from "../../model/documents.js";
 import { type Document, type Model, Sequence } from "../../model/index.js";
 import { prefill } from "../../model/advance.js";
@@ -15,6 +15,7 @@ import { giveTurn } from "../../turns.js";
 import { aheadInputs } from "../heads/ahead.js";
 import { ascending } from "../heads/placement.js";
 import type { ExitHead } from "../heads/exit-head.js";
+import { type ExitHeads, requireHeads } from "../heads/exit-heads.js";
 
 /** Positions of the attention sink. */
 export const SINK_POSITIONS = 2;
@@ -64,11 +65,24 @@ interface OnlineOptions {
   readonly seed?: number;
 }
 
-/** Options that every closed-form fit takes. */
+/** Options of every pass over data: the closed-form fits, and the measurement of drafts. */
 export interface FitOptions extends OnlineOptions {
+  /**
+   * Most positions to read, to within a batch. @default 65,536; 32,768 for `fitProjections`, all for `measureDrafts`
+   */
+  readonly positions?: number;
   readonly signal?: CancelSignal;
   /** A promise is waited for. */
   readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
+}
+
+const fitOptionNames = allNames<FitOptions>()("batchSize", "sequenceLength", "seed", "positions", "signal", "onBatch");
+
+/** Throws an OptionError, in the caller's name, for what are no heads, and for options that it does not have. */
+export function requireFit(caller: string, heads: ExitHeads, options: FitOptions, own: readonly string[] = []): void {
+  requireHeads(caller, heads);
+  requireKnown(caller, options, [...fitOptionNames, ...own]);
+  requireInteger(`${caller}: positions`, options.positions ?? 1, 1);
 }
 
 /** Hands batches to `use`, and frees each, until they held so many positions or all. */
@@ -157,13 +171,15 @@ export async function hiddenBatch(
   } finally {
     for (const sequence of sequences) sequence.dispose();
   }
-  const positions = countedPositions(windows);
+  const atCounted = (valueOf: (ids: readonly number[], position: number) => number): Int32Array =>
+    Int32Array.from(windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => valueOf(ids, from + i))));
+  const positions = atCounted((_, position) => position);
   return {
     hidden: new Map(depths.map((depth) => [depth, states.get(depth)!])),
     final: states.get(last)!,
     rows: positions.length,
     positions,
-    next: Int32Array.from(windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => ids[from + i + 1] ?? -1))),
+    next: atCounted((ids, position) => ids[position + 1] ?? -1),
   };
 }
 
@@ -236,11 +252,6 @@ export function takeRows(model: Model, values: Float32Array, chosen: readonly nu
   const taken = new Float32Array(chosen.length * width);
   chosen.forEach((row, i) => taken.set(rowOf(values, row, width), i * width));
   return taken;
-}
-
-/** The positions that count, in their windows. */
-function countedPositions(windows: readonly Window[]): Int32Array {
-  return Int32Array.from(windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => from + i)));
 }
 
 /** [R, C], of the positions that count. */

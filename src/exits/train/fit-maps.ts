@@ -5,7 +5,7 @@
  *
  * Left out are the first positions of every text, an attention sink: states of enormous norm in few dimensions.
  */
-import { requireInteger, requireNumber } from "../../errors.js";
+import { requireNumber } from "../../errors.js";
 import { normalize } from "../../model/block.js";
 import type { Document, Model } from "../../model/index.js";
 import { solveSymmetric } from "../../tensor/cholesky.js";
@@ -26,14 +26,13 @@ import {
   type HiddenBatch,
   aheadBatch,
   disposeBatch,
+  requireFit,
   SINK_POSITIONS,
   statesAt,
   takeRows,
 } from "../states/batches.js";
 
 interface FitMapsOptions extends FitOptions {
-  /** Most positions to fit on, to within a batch. @default 65,536 */
-  readonly positions?: number;
   /** λ, relative to the mean square of the inputs. @default 1e-3 */
   readonly ridge?: number;
 }
@@ -84,10 +83,10 @@ export async function fitMaps(
   data: readonly Document[] | BatchSource,
   options: FitMapsOptions = {},
 ): Promise<void> {
+  requireFit("fitMaps", heads, options, ["ridge"]);
   const { model } = heads;
   const { hiddenSize } = model.config;
   const { positions = 65_536, ridge = 1e-3, signal } = options;
-  requireInteger("fitMaps: positions", positions, 1);
   requireNumber("fitMaps: ridge", ridge, 1e6);
   const fitOf = (head: ExitHead, width: number) => ({
     head,

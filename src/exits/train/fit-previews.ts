@@ -3,7 +3,6 @@
  * directions of the unembedding the coarse logits keep (heads/unembedding-preview.ts). Train the maps first: the
  * vectors are theirs.
  */
-import { requireInteger } from "../../errors.js";
 import type { Document } from "../../model/index.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { scopeInParts } from "../../tensor/tensor.js";
@@ -17,13 +16,9 @@ import {
   disposeBatch,
   type FitOptions,
   forBatches,
+  requireFit,
   statesAt,
 } from "../states/batches.js";
-
-interface FitPreviewsOptions extends FitOptions {
-  /** Most positions to fit on. @default 65,536 */
-  readonly positions?: number;
-}
 
 /**
  * Fits the previews of all heads that have one, on documents or recorded states. If aborted, rejects with the signal's
@@ -32,12 +27,12 @@ interface FitPreviewsOptions extends FitOptions {
 export async function fitPreviews(
   heads: ExitHeads,
   data: readonly Document[] | BatchSource,
-  options: FitPreviewsOptions = {},
+  options: FitOptions = {},
 ): Promise<void> {
+  requireFit("fitPreviews", heads, options);
   const { model } = heads;
   const { hiddenSize } = model.config;
   const { positions = 65_536, signal } = options;
-  requireInteger("fitPreviews: positions", positions, 1);
   const { ahead } = heads;
   const fits = (ahead === undefined ? heads.heads : [...heads.heads, ahead])
     .filter(({ preview }) => preview !== undefined)

@@ -7,24 +7,22 @@
  * (those from a document's `from` on, if it has one) are summed batch by batch: the device computes the products, the
  * host the sums and the solution, in float64.
  */
-import type { CancelSignal } from "../../cancel-signal.js";
-import { requireInteger, requireNumber } from "../../errors.js";
-import { batchWindows, markedWindows } from "../../model/documents.js";
+import { requireNumber } from "../../errors.js";
+import { requireOneOf } from "../../known.js";
 import type { Document, Model } from "../../model/index.js";
 import { keyValueOf } from "../../model/block.js";
-import type { Tensor } from "../../tensor/index.js";
 import { solveSymmetric } from "../../tensor/cholesky.js";
 import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/half-floats.js";
 import { valuesOf } from "../../tensor/values-of.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { sub } from "../../tensor/ops/arithmetic.js";
-import { disposeBatch, type FitOptions, hiddenBatch } from "../states/batches.js";
-import type { ExitHead } from "../heads/exit-head.js";
+import { batchSource, type FitOptions, forBatches, requireFit } from "../states/batches.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { taughtBy } from "../heads/taught.js";
 import {
   Projection,
   type ProjectionInput,
+  projectionInputs,
   projectionShape,
   skippedLayers,
   unitGain,
@@ -39,22 +37,10 @@ interface FitProjectionsOptions extends FitOptions {
    * @default "normalized"
    */
   readonly input?: ProjectionInput;
-  /** Most positions to fit on. @default 32,768 */
-  readonly positions?: number;
   /** λ, relative to the variance of each input. @default 0.1 */
   readonly ridge?: number;
   /** Weights are rounded to this dtype. @default "float32" */
   readonly dtype?: "float32" | "bfloat16";
-}
-
-/** Normal equations of one exit. */
-interface Sums {
-  readonly head: ExitHead;
-  readonly layers: readonly number[];
-  /** XᵀX [I + 1, I + 1]. */
-  readonly gram: Float64Array;
-  /** XᵀY [I + 1, N]. */
-  readonly moment: Float64Array;
 }
 
 /**
@@ -80,53 +66,56 @@ export async function fitProjections(
   documents: readonly Document[],
   options: FitProjectionsOptions = {},
 ): Promise<void> {
+  requireFit("fitProjections", heads, options, ["input", "ridge", "dtype"]);
   const { model } = heads;
-  const {
-    input = "normalized",
-    positions = 32_768,
-    ridge = 0.1,
-    dtype = "float32",
-    sequenceLength = Math.min(128, model.config.maxPositionEmbeddings),
-    batchSize = 8,
-    seed = 0,
-    signal,
-    onBatch,
-  } = options;
-  requireInteger("fitProjections: positions", positions, 1);
-  requireInteger("fitProjections: batchSize", batchSize, 1);
+  const { input = "normalized", positions = 32_768, ridge = 0.1, dtype = "float32", signal } = options;
+  requireOneOf("fitProjections: input", input, projectionInputs);
+  requireOneOf("fitProjections: dtype", dtype, ["float32", "bfloat16"]);
   requireNumber("fitProjections: ridge", ridge, 1e6, { open: true });
   const fitted = heads.heads
     .filter(({ depth }) => skippedLayers(model.config, depth).length > 0)
-    .map((head): Sums => {
+    .map((head) => {
       const [rows, columns] = projectionShape(model, head.depth, input);
       return {
         head,
         layers: skippedLayers(model.config, head.depth),
+        /** XᵀX [I + 1, I + 1]. */
         gram: new Float64Array((columns + 1) ** 2),
+        /** XᵀY [I + 1, N]. */
         moment: new Float64Array((columns + 1) * rows),
       };
     });
   if (fitted.length === 0) return;
   const depths = skippedLayers(model.config, fitted[0]!.head.depth); // states entering every skipped block
-  const windows = markedWindows(model, documents, sequenceLength);
+  const source = batchSource(model, documents, depths, options);
   const taught = await taughtBy(heads, documents, signal);
-  const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
   const unit = unitGain(model);
-  try {
-    for (let batch = 0; batch < batches; batch++) {
-      await giveTurn(signal);
-      const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
-      const states = await hiddenBatch(model, chosen, depths, signal);
+  await forBatches(source, positions, options, async ({ hidden }) => {
+    for (const { head, layers, gram, moment } of fitted) {
+      const state = hidden.get(head.depth)!; // [R, C]
+      const normed = await valuesOf(() => withoutGain(model, state, unit));
+      const inputs = withOnes(model, input === "both" ? [normed, await state.read()] : [normed]);
+      const columns = inputs.shape[1]!;
+      const width = moment.length / columns;
       try {
-        for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input, signal });
+        add(gram, 0, columns, columns, await valuesOf(() => matmul(inputs, inputs, { transposeA: true })));
+        for (const [index, layer] of layers.entries()) {
+          if (layer === head.depth) continue; // propagation is exact there, so the residual is zero
+          await giveTurn(signal);
+          const block = model.weights.blocks[layer]!;
+          const product = await valuesOf(() => {
+            const own = keyValueOf(hidden.get(layer)!, block, model.config);
+            return matmul(inputs, sub(own, keyValueOf(state, block, model.config)), { transposeA: true });
+          });
+          add(moment, (index * width) / layers.length, width, width / layers.length, product);
+        }
       } finally {
-        disposeBatch(states);
+        inputs.dispose();
       }
-      await onBatch?.({ batch: batch + 1, batches });
     }
-  } finally {
+  }).finally(() => {
     unit.dispose();
-  }
+  });
   const corrections: Float64Array[] = [];
   for (const { gram, moment } of fitted) {
     const n = Math.sqrt(gram.length);
@@ -139,41 +128,6 @@ export async function fitProjections(
     head.projection = new Projection(model, head.depth, { input, weight, bias });
   }
   heads.taught = taught;
-}
-
-interface BatchOptions {
-  readonly model: Model;
-  readonly unit: Tensor;
-  readonly input: ProjectionInput;
-  readonly signal: CancelSignal | undefined;
-}
-
-async function addBatch(
-  { head, layers, gram, moment }: Sums,
-  hidden: ReadonlyMap<number, Tensor>,
-  { model, unit, input, signal }: BatchOptions,
-): Promise<void> {
-  const state = hidden.get(head.depth)!; // [R, C]
-  const normed = withoutGain(model, state, unit);
-  const inputs = withOnes(model, input === "both" ? [await normed.read(), await state.read()] : [await normed.read()]);
-  const columns = inputs.shape[1]!;
-  normed.dispose();
-  try {
-    add(gram, 0, columns, columns, await valuesOf(() => matmul(inputs, inputs, { transposeA: true })));
-    const width = moment.length / columns;
-    for (const [index, layer] of layers.entries()) {
-      if (layer === head.depth) continue; // propagation is exact there, so the residual is zero
-      await giveTurn(signal);
-      const { blocks } = model.weights;
-      const product = await valuesOf(() => {
-        const own = keyValueOf(hidden.get(layer)!, blocks[layer]!, model.config);
-        return matmul(inputs, sub(own, keyValueOf(state, blocks[layer]!, model.config)), { transposeA: true });
-      });
-      add(moment, (index * width) / layers.length, width, width / layers.length, product);
-    }
-  } finally {
-    inputs.dispose();
-  }
 }
 
 /** The map of state propagation plus the correction D [I + 1, N], as weight [N, I] and bias [N]. */

@@ -13,6 +13,7 @@ import {
   disposeBatch,
   type FitOptions,
   forBatches,
+  requireFit,
 } from "../states/batches.js";
 import { outcomeOf } from "../states/record-states.js";
 
@@ -33,8 +34,9 @@ interface DraftQuality {
 export async function measureDrafts(
   heads: ExitHeads,
   data: readonly Document[] | BatchSource,
-  options: FitOptions & { readonly positions?: number } = {},
+  options: FitOptions = {},
 ): Promise<DraftQuality> {
+  requireFit("measureDrafts", heads, options);
   const { model, ahead } = heads;
   if (ahead === undefined) {
     throw new OptionError(

@@ -10,12 +10,13 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
+import { requireKnown, requireOneOf } from "../../known.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import { countedCosts, type UnitCosts } from "../cost/unit-costs.js";
 import { fillCost } from "../fill/fill.js";
 import { confidenceAt, orientScore, readStats, type ScoreName, scoreOf } from "../heads/score.js";
 import type { ExitHead } from "../heads/exit-head.js";
-import type { ExitHeads } from "../heads/exit-heads.js";
+import { type ExitHeads, requireHeads } from "../heads/exit-heads.js";
 import { lossyCost, plainCost, type PlanCosts } from "../plan/break-even.js";
 import { type BatchSource, disposeBatch, statesAt } from "../states/batches.js";
 import { byParts } from "../states/by-parts.js";
@@ -60,8 +61,12 @@ interface ListedLogits {
 export async function measureExits(
   heads: ExitHeads,
   held: BatchSource,
-  { score = "margin", costs, signal, list }: MeasureOptions & { readonly list?: ListedLogits } = {},
+  options: MeasureOptions & { readonly list?: ListedLogits } = {},
 ): Promise<ExitQuality[]> {
+  requireHeads("measureExits", heads);
+  requireKnown("measureExits", options, ["score", "costs", "signal", "list"]);
+  const { score = "margin", costs, signal, list } = options;
+  requireOneOf("measureExits: of these heads, score", score, heads.scores);
   const { model } = heads;
   const { batchesPerEpoch } = held;
   if (batchesPerEpoch === undefined) {

@@ -4,7 +4,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
-import { requireOneOf } from "../../known.js";
+import { requireKnown, requireOneOf } from "../../known.js";
 import type { Model } from "../../model/index.js";
 import { backward, type Rng, scope, type Tensor } from "../../tensor/index.js";
 import { add, mul, scale } from "../../tensor/ops/arithmetic.js";
@@ -43,18 +43,25 @@ export type HeadLoss =
   | {
       readonly kind: "kl";
       /** @default 1 */ readonly temperature?: number;
-      /** Only the teacher's k most likely tokens; 0: all. @default 0 */ readonly topK?: number;
+      /**
+       * Only the teacher's k most likely tokens, two or more, and at most as many as a `list` has; 0: all.
+       * @default 0
+       */
+      readonly topK?: number;
     }
   | { readonly kind: "penalized"; /** w in [0, 1]. @default 0.9 */ readonly weight?: number };
 
 const headLossDefaults = { temperature: 1, topK: 0, weight: 0.9 } as const;
 
-/** Throws an OptionError for an option out of range. */
-export function checkLoss(loss: HeadLoss, vocabSize: number): void {
+/** Throws an OptionError for an option that does not exist or is out of range, given how many tokens are compared. */
+export function checkLoss(loss: HeadLoss, compared: number): void {
   requireOneOf("loss: kind", loss.kind, ["kl", "penalized"]);
+  requireKnown("loss", loss, loss.kind === "kl" ? ["kind", "temperature", "topK"] : ["kind", "weight"]);
   if (loss.kind === "kl") {
     requireNumber("loss: temperature", loss.temperature ?? headLossDefaults.temperature, 1e6, { open: true });
-    requireInteger("loss: topK", loss.topK ?? headLossDefaults.topK, 0, vocabSize);
+    const { topK = headLossDefaults.topK } = loss;
+    // One token alone has probability 1 on both sides, so nothing is learned.
+    if (topK !== 0) requireInteger("loss: topK (0: all)", topK, 2, compared);
   } else requireNumber("loss: weight", loss.weight ?? headLossDefaults.weight, 1);
 }
 
@@ -81,12 +88,6 @@ interface TrainBatchOptions {
   /** Draws unlisted tokens. */
   readonly rng: Rng;
   readonly signal?: CancelSignal | undefined;
-}
-
-/** [begin, end). */
-interface Range {
-  readonly begin: number;
-  readonly end: number;
 }
 
 // Heads under training: the tokens that each one's loss compares, and the teacher over them. Linear heads share one
@@ -175,12 +176,8 @@ export async function trainBatch(
       for (const [i, student] of students.all.entries()) {
         await giveTurn(signal);
         const share = 1 / (students.all.length * rows);
-        const part = await trainPart(
-          student,
-          batch,
-          { begin, end },
-          { teacher: teachers.get(student.list)!, loss, share },
-        );
+        const teacher = teachers.get(student.list)!;
+        const part = await trainPart(student, batch, { begin, end, teacher, loss, share });
         totals[i]!.loss += part.loss;
         totals[i]!.agreed += part.agreed;
       }
@@ -192,12 +189,20 @@ export async function trainBatch(
   return totals.map((total) => ({ loss: total.loss / rows, agreement: total.agreed / rows }));
 }
 
+interface TrainPartOptions {
+  /** Rows [begin, end) of the batch. */
+  readonly begin: number;
+  readonly end: number;
+  readonly teacher: Teacher;
+  readonly loss: HeadLoss;
+  readonly share: number;
+}
+
 /** Adds the gradient of `share` times the loss at these rows. Returns sums over the rows. */
 async function trainPart(
   { head, list, rest }: Student,
   batch: HiddenBatch,
-  { begin, end }: Range,
-  { teacher, loss, share }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly share: number },
+  { begin, end, teacher, loss, share }: TrainPartOptions,
 ): Promise<{ readonly loss: number; readonly agreed: number }> {
   const { partLoss, logits } = scope(() => {
     const inputs = sliceRows(statesAt(batch, head, "trainHeads"), begin, end);

@@ -176,8 +176,8 @@ export async function trainHeads(
   requireNumber("trainHeads: weightDecay", weightDecay, 1e3);
   requireNumber("trainHeads: maxGradientNorm", maxGradientNorm, 1e9);
   const { vocabSize } = model.config;
-  checkLoss(loss, vocabSize);
   if (listed !== undefined) requireTokens("the tokens of a training list", listed, vocabSize, vocabSize - 1);
+  checkLoss(loss, listed?.length ?? vocabSize);
   const source = batchSource(model, data, heads.inputs, { batchSize, sequenceLength, seed });
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   const taught = await taughtBy(heads, data, signal);

@@ -119,7 +119,7 @@ export async function trainingList(model: Model, listed: readonly number[], { dr
       return {
         logits,
         argmax: Array.from(argmax, (id) => bucketOf[id]!),
-        topIds: topK > 0 ? topIdsOf(await logits.read(), buckets, Math.min(topK, buckets)) : [],
+        topIds: topK > 0 ? topIdsOf(await logits.read(), buckets, topK) : [],
       };
     },
 

@@ -166,6 +166,7 @@ describe("its head", () => {
     await fitPreviews(online, documents, { sequenceLength: 24, batchSize: documents.length });
     const [quality] = (await measureExits(heads, source)).slice(-1);
     expect(quality).toMatchObject({ depth: L, positions: documents.length * 24 });
+    await expectCode(measureExits(heads, source, { score: "entropy" }), "option-unknown", "give margin");
     // The same states in another order: the same preview but for rounding.
     expect(quality!.agreement).toBeCloseTo((await measureExits(online, source)).at(-1)!.agreement, 1);
   });

@@ -19,7 +19,7 @@ import { expect, it } from "vitest";
 import { keyValueOf } from "../../../src/model/block.js";
 import { skippedLayers, unitGain, withoutGain } from "../../../src/exits/heads/projection.js";
 import { scope } from "../../../src/tensor/tensor.js";
-import { randomDocuments, randomIds, reread, smallModel } from "../../support/models.js";
+import { randomDocuments, randomIds, reread, smallHeads, smallModel } from "../../support/models.js";
 import { device, documents, names, setup } from "./setup.js";
 import { expectCode } from "../../support/expect-code.js";
 
@@ -110,6 +110,13 @@ it("drift less than those of the blocks' own weights on text like that of the fi
   expect(project.kl).toBeLessThan(own.kl);
   expect(own.kl).toBeGreaterThan(0.001);
   expect(project.ledger.decode.multiplyAdds).toBe(own.ledger.decode.multiplyAdds);
+});
+
+it("are fitted on as many positions as were asked for, however short the texts are", async () => {
+  const heads = await smallHeads();
+  let batches = 0;
+  await fitProjections(heads, documents, { positions: 512, onBatch: () => batches++ });
+  expect(batches).toBe(2); // of 256 each
 });
 
 it("take half of the bytes where they are fitted as bfloat16", async () => {

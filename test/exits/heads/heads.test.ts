@@ -101,6 +101,7 @@ describe("heads", () => {
       [{ heads: [{ depth: 3, kind: "dense" }] }, "tensor-not-found", "exits.3"],
       [{ heads: [{ depth: 2, kind: "linear" }] }, "tensor-not-found", "exits.2.map"],
       [{ heads: [{ depth: 2, kind: "preview" }] }, "heads-kind"],
+      [{ taught: { every: 0, hashes: [] } }, "heads-format"],
     ] as const) {
       await expectCode(deserializeHeads(model, { ...description, ...change }, weights), code, says);
     }
@@ -115,6 +116,11 @@ describe("heads", () => {
     const heads = attachHeads(model, { exits: [2], preview });
     await expectCode(trainHeads(heads, [[1, 2]], { list: [1, 1] }), "heads-tokens");
     await heads.heads[0]!.preview!.packed();
+    const { description, weights } = await serializeHeads(heads);
+    const held = model.device.memory!();
+    const last = { ...description, heads: [{ ...description.heads[0]!, kind: "preview" }] };
+    await expectCode(deserializeHeads(model, last, weights), "heads-kind", "not at depth 2");
+    expect(model.device.memory!()).toEqual(held);
     heads.dispose();
     expect(model.device.memory!().used - used).toBeLessThan(9000); // 8 kB of working memory
     await expectCode(serializeHeads(heads), "heads-disposed");

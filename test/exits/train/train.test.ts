@@ -133,6 +133,7 @@ describe("trainHeads", () => {
     await expect(train(heads, { steps: 0 })).rejects.toThrow(/trainHeads: steps/);
     await expect(train(heads, { loss: { kind: "kl", temperature: 0 } })).rejects.toThrow(/temperature/);
     await expect(train(heads, { loss: { kind: "penalized", weight: 2 } })).rejects.toThrow(/weight/);
+    await expectCode(train(heads, { list: [1, 2], loss: { kind: "kl", topK: 1 } }), "option-range", "[2, 2]");
     await expectCode(trainHeads(heads, [""], options), "documents-empty");
   });
 });
