@@ -7,7 +7,6 @@ import type { CacheDtype, CacheSegment, Rope, Storage } from "../../../src/tenso
 import {
   absolute,
   type AnyLaw,
-  type Drawn,
   type KernelLaw,
   law,
   type LawDevice,
@@ -17,7 +16,7 @@ import {
   UNIT,
   values,
 } from "./law.js";
-import { between, fc } from "../../support/property.js";
+import { between, type Drawn, fc } from "../../support/property.js";
 import { sumOf, times } from "../../support/lists.js";
 
 const constant = (length: number, bound: number): Float64Array => new Float64Array(length).fill(bound);
@@ -92,27 +91,7 @@ const upload = (device: LawDevice, { q, k, v, dy }: AttentionCase): [Storage, St
   device.upload(dy),
 ];
 
-export interface CacheCase {
-  readonly kvHeads: number;
-  readonly heads: number;
-  readonly headDim: number;
-  readonly rotaryDim: number | undefined;
-  readonly capacity: number;
-  readonly window: number | undefined;
-  /** Per sequence: keys and values of all positions, and which positions ask. */
-  readonly sequences: readonly {
-    readonly kv: Float32Array;
-    readonly length: number;
-    readonly positions: readonly number[];
-  }[];
-  readonly q: Float32Array;
-}
-
-export const cacheCasesOf = (
-  minLength: number,
-  maxLength: number,
-  headDims: fc.Arbitrary<number>,
-): fc.Arbitrary<CacheCase> =>
+export const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitrary<number>) =>
   fc
     .record({
       kvHeads: between(1, 3),
@@ -129,7 +108,7 @@ export const cacheCasesOf = (
         { minLength: 1, maxLength: 3 },
       ),
     })
-    .map(({ kvHeads, group, headDim, rotate, window, seed, sequences }): CacheCase => {
+    .map(({ kvHeads, group, headDim, rotate, window, seed, sequences }) => {
       const heads = kvHeads * group;
       const rows = sumOf(sequences, ({ asks }) => asks.length);
       return {
@@ -139,6 +118,7 @@ export const cacheCasesOf = (
         rotaryDim: rotate ? 2 * Math.floor(headDim / 2) : undefined,
         capacity: maxLength + (seed % 7),
         window,
+        // Per sequence: keys and values of all positions, and which positions ask.
         sequences: sequences.map(({ length, asks }, i) => ({
           length,
           kv: values(seed, `kv${i}`, length * 2 * kvHeads * headDim),
@@ -147,6 +127,7 @@ export const cacheCasesOf = (
         q: values(seed, "q", rows * heads * headDim),
       };
     });
+export type CacheCase = Drawn<ReturnType<typeof cacheCasesOf>>;
 const cacheCases = cacheCasesOf(1, POSITIONS, headSizes);
 const longCacheCases = cacheCasesOf(POSITIONS, MANY_POSITIONS, fc.constantFrom(1, 4, 17));
 

@@ -63,9 +63,6 @@ export interface KernelLaw<C> {
   };
 }
 
-/** The cases of an arbitrary. */
-export type Drawn<A> = A extends fc.Arbitrary<infer C> ? C : never;
-
 /** Hides the case type, so that laws of different kernels share a list. */
 export type AnyLaw = KernelLaw<never>;
 

@@ -6,7 +6,6 @@
  */
 import {
   type AnyLaw,
-  type Drawn,
   each,
   type KernelTolerances,
   type Kind,
@@ -22,7 +21,7 @@ import {
   UNIT,
   values,
 } from "./law.js";
-import { between, fc } from "../../support/property.js";
+import { between, type Drawn, fc } from "../../support/property.js";
 import { times } from "../../support/lists.js";
 
 const widths = fc.oneof({ weight: 5, arbitrary: between(1, 40) }, { weight: 1, arbitrary: fc.constantFrom(255, 1001) });

@@ -70,6 +70,9 @@ describe("a malformed file has its own code:", () => {
       one("U8", "[4]", "[0]"),
       one("U8", "[4]", "[0,4,4]"),
       one("U8", "[4]", "[]"),
+      // Refused where it starts, without a deep stack.
+      header(`{"a":${"[".repeat(1e6)}`),
+      header(`{"a":${'{"dtype":'.repeat(9e5)}`),
     ],
     "file-too-short": [() => parseSafetensors(new Uint8Array(7)), () => parseSafetensors(new ArrayBuffer(0))],
     "header-past-end": [length(3, 0, 10), () => parseSafetensors(fileOf("{}").subarray(0, 9))],
@@ -104,6 +107,7 @@ describe("a malformed file has its own code:", () => {
       header('{"__metadata__":null}'),
       header('{"__metadata__":{"a":1}}'),
       header('{"__metadata__":{"a":{}}}'),
+      header(`{"__metadata__":{"a":${"[".repeat(1e6)}`),
       tensors({}, { a: 1 as unknown as string }),
     ],
     "missing-field": [
