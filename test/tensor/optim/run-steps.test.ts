@@ -67,7 +67,7 @@ it("saves when asked to, and after the last step", async () => {
   expect(saved).toEqual([2, 4, 5, 1, 5]);
 });
 
-it("stops when aborted and resumes bit for bit; its throughput is that of its own steps", async () => {
+it("stops when aborted and resumes bit for bit, from no other step than 0 to 5; its throughput is that of its own steps", async () => {
   const whole = parameter();
   await run(whole);
   let checkpoint: Uint8Array | undefined;
@@ -86,6 +86,13 @@ it("stops when aborted and resumes bit for bit; its throughput is that of its ow
   expect(await resumed.read()).toEqual(await whole.read());
   expect(tokens).toBe(30);
   expect(last).toMatchObject({ tokensPerSecond: 20, timeLeft: 0 });
+  for (const steps of ["6", "x"]) {
+    const resume = Buffer.from(
+      Buffer.from(checkpoint!).toString("latin1").replace('step":"2', `step":"${steps}`),
+      "latin1",
+    );
+    await expectCode(run(parameter(), { resume }), "checkpoint-damaged", "expected 0 to 5");
+  }
 });
 
 it("ends before a step whose loss is not finite, with the weights of the last whole step", async () => {
