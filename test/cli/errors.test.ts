@@ -142,7 +142,12 @@ it("a file beyond a limit is refused with the flag that raises it, and passes wi
   const dir = folder.path("deep");
   mkdirSync(dir);
   const config = {
-    ...{ model_type: "gpt2", n_embd: 4, n_layer: 1, n_head: 1, n_positions: 8, vocab_size: 8 },
+    model_type: "gpt2",
+    n_embd: 4,
+    n_layer: 1,
+    n_head: 1,
+    n_positions: 8,
+    vocab_size: 8,
     note: "x".repeat(5e6),
   };
   writeFileSync(join(dir, "config.json"), JSON.stringify(config));

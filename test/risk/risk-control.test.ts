@@ -22,16 +22,16 @@ it("chooses the laxest candidate before the first failure, and says how in plain
   expect([chosen, JSON.parse(JSON.stringify(certificate))]).toMatchObject([
     1,
     {
-      ...{
-        format: "early-exits/risk",
-        version: 1,
-        ...options,
-        seed: 0,
-        bound: "binomial",
-        units: 120,
-        candidates: 3,
-      },
-      ...{ tested, chosen: 1, furtherUnits: 0 },
+      format: "early-exits/risk",
+      version: 1,
+      ...options,
+      seed: 0,
+      bound: "binomial",
+      units: 120,
+      candidates: 3,
+      tested,
+      chosen: 1,
+      furtherUnits: 0,
     },
   ]);
   const { certificate: failed } = riskControl(

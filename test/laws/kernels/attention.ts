@@ -3,7 +3,7 @@
  * segments. A score is a dot product of length D; its error moves a probability by as much, relatively; the weighted
  * sum adds T terms.
  */
-import type { CacheDtype, CacheSegment, Rope, Storage } from "../../../src/tensor/device.js";
+import type { CacheDtype, CacheSegment, Rope } from "../../../src/tensor/device.js";
 import {
   absolute,
   type AnyLaw,
@@ -19,7 +19,7 @@ import {
 import { between, type Drawn, fc } from "../../support/property.js";
 import { sumOf, times } from "../../support/lists.js";
 
-const constant = (length: number, bound: number): Float64Array => new Float64Array(length).fill(bound);
+const constant = (length: number, bound: number) => new Float64Array(length).fill(bound);
 const largest = (data: Float32Array) => absolute(data).reduce((max, value) => Math.max(max, value), 0);
 
 /** Error of an output of attention over `time` positions, relative to the largest value. */
@@ -84,12 +84,8 @@ const attentionCases = fc
   });
 type AttentionCase = Drawn<typeof attentionCases>;
 
-const upload = (device: LawDevice, { q, k, v, dy }: AttentionCase): [Storage, Storage, Storage, Storage] => [
-  device.upload(q),
-  device.upload(k),
-  device.upload(v),
-  device.upload(dy),
-];
+const upload = (device: LawDevice, { q, k, v, dy }: AttentionCase) =>
+  [device.upload(q), device.upload(k), device.upload(v), device.upload(dy)] as const;
 
 export const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitrary<number>) =>
   fc
@@ -218,7 +214,7 @@ export const attentionLaws: readonly AnyLaw[] = [
       // Chains of products of length D and T on values around one: not a worst case, but sixteen times what such chains
       // lose.
       const units = 16 * (4 * headDim + 4 * time * (heads / kvHeads) + 32 + tolerances.exp) * UNIT;
-      const bound = (name: string, length: number): Float64Array =>
+      const bound = (name: string, length: number) =>
         constant(length, units * (1 + largest(expected[name]!)) * (1 + largest(dy)));
       return { dq: bound("dq", q.length), dk: bound("dk", k.length), dv: bound("dv", v.length) };
     },

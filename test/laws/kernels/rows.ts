@@ -12,6 +12,7 @@ import {
   kinds,
   law,
   type LawDevice,
+  perRow,
   rowOf,
   rowsIn,
   seeds,
@@ -22,7 +23,6 @@ import {
   values,
 } from "./law.js";
 import { between, type Drawn, fc } from "../../support/property.js";
-import { times } from "../../support/lists.js";
 
 const widths = fc.oneof({ weight: 5, arbitrary: between(1, 40) }, { weight: 1, arbitrary: fc.constantFrom(255, 1001) });
 const casesOf = (kinds: fc.Arbitrary<Kind>) =>
@@ -34,17 +34,9 @@ const casesOf = (kinds: fc.Arbitrary<Kind>) =>
     dy: values(seed, "dy", rows * width),
   }));
 const rowCases = casesOf(kinds);
-type RowsCase = Drawn<typeof rowCases>;
 const rows = rowsIn("x", "dy");
 
-/** Concatenates a bound computed row by row. */
-function perRow(c: RowsCase, bound: (x: Float32Array, dy: Float32Array, row: number) => ArrayLike<number>) {
-  return Float64Array.from(
-    times(c.rows, (r) => Array.from(bound(rowOf(c.x, r, c.rows), rowOf(c.dy, r, c.rows), r))).flat(),
-  );
-}
-
-const withSoftmax = rowCases.map((c) => ({ ...c, x: Float32Array.from(perRow(c, (x) => softmaxOf(x).p)) }));
+const withSoftmax = rowCases.map((c) => ({ ...c, x: Float32Array.from(perRow(c.x, c.rows, (x) => softmaxOf(x).p)) }));
 const withLogSoftmax = withSoftmax.map((c) => ({ ...c, x: c.x.map((p) => Math.log(p + 1e-30)) }));
 
 const normCases = fc
@@ -82,7 +74,7 @@ const normLaw = (centered: boolean) =>
     rows,
     run: (device, c) => ({ y: runNorm(device, c, centered) }),
     bounds: (c) => ({
-      y: perRow(c, (x) => {
+      y: perRow(c.x, c.rows, (x) => {
         const { n, error } = normalized(x, c.epsilon, centered);
         return each(
           x.length,
@@ -103,7 +95,8 @@ const normBackwardLaw = (centered: boolean) =>
     bounds(c) {
       const dGain = new Float64Array(c.width);
       const dBias = new Float64Array(c.width);
-      const dx = perRow(c, (x, dy) => {
+      const dx = perRow(c.x, c.rows, (x, r) => {
+        const dy = rowOf(c.dy, r, c.rows);
         const { n, inverse, error } = normalized(x, c.epsilon, centered);
         const g = Array.from(dy, (value, i) => Math.abs(value * c.gain[i]!));
         const meanG = sum(g) / c.width;
@@ -128,7 +121,7 @@ const rowLaw = (
     cases: rowCases,
     rows,
     run: (device, { x, rows, width }) => ({ y: device.kernels[kernel](device.upload(x), rows, width) }),
-    bounds: (c, { tolerances }) => ({ y: perRow(c, (x) => bound(x, tolerances)) }),
+    bounds: (c, { tolerances }) => ({ y: perRow(c.x, c.rows, (x) => bound(x, tolerances)) }),
   });
 
 /** A kernel of rows y = x and dy, with the bound of one row. */
@@ -144,7 +137,9 @@ const rowBackwardLaw = (
     run: (device, { x, dy, rows, width }) => ({
       dx: device.kernels[kernel](device.upload(x), device.upload(dy), rows, width),
     }),
-    bounds: (c, { tolerances }) => ({ dx: perRow(c, (y, dy) => bound(y, dy, tolerances)) }),
+    bounds: (c, { tolerances }) => ({
+      dx: perRow(c.x, c.rows, (y, r) => bound(y, rowOf(c.dy, r, c.rows), tolerances)),
+    }),
   });
 
 export const rowLaws: readonly AnyLaw[] = [

@@ -75,7 +75,9 @@ describe("a template", () => {
     ["doubles a text", "template-failed", doubling("'abcd'", "~"), "a text of more than"],
     ["doubles a list", "template-failed", doubling("[1, 2]", "+"), "a list of more than"],
   ])("that %s is a typed error: %s", async (_, code, template, says) => {
-    await expectCode(renderChat(template, [...hi, ...hi]), code, says);
+    const rendered = renderChat(template, [...hi, ...hi]);
+    await expectCode(rendered, code, says);
+    await expect(rendered).rejects.toHaveProperty("name", "TemplateError");
   });
 });
 
