@@ -20,7 +20,7 @@ it("returns a policy bound to model and heads, and a report that guarantees noth
   expect(policyFrom(JSON.parse(JSON.stringify(policy)))).toEqual(policy);
 });
 
-it("rejects levels outside (0, 1), empty documents, files that are not policies and policies of other versions", async () => {
+it("rejects levels outside (0, 1), empty documents, and files that are no policies, or of other versions", async () => {
   expect(() => calibratePaper(records, { agreement: 1 })).toThrow(/agreement: expected a number in \(0, 1\), found 1/);
   await expectCode(recordDocuments(heads, [[]]), "documents-empty");
   for (const json of [null, { format: "something" }]) {

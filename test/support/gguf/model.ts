@@ -54,8 +54,8 @@ const baseConfig = {
 export type GgufModel = Awaited<ReturnType<typeof ggufModel>>;
 
 /**
- * `files` by name: one, or "small-00001-of-0000N.gguf" and so on; the first is `name`, of `parts`. `folder`: config.json,
- * model.safetensors and tokenizer.json of the same model.
+ * `files` by name: one, or "small-00001-of-0000N.gguf" and so on; the first is `name`, of `parts`. `folder`:
+ * config.json, model.safetensors and tokenizer.json of the same model.
  */
 export async function ggufModel(options: GgufModelOptions = {}) {
   const { type = "F32", parts = 1 } = options;
