@@ -67,7 +67,7 @@ it("saves when asked to, and after the last step", async () => {
   expect(saved).toEqual([2, 4, 5, 1, 5]);
 });
 
-it("stops when aborted and resumes bit for bit, only from steps 0 to 5; its throughput is that of its own steps", async () => {
+it("stops when aborted, resumes bit for bit, only from steps 0 to 5; throughput is that of its own steps", async () => {
   const whole = parameter();
   await run(whole);
   let checkpoint: Uint8Array | undefined;
