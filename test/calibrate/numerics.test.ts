@@ -2,72 +2,45 @@
  * A model or a head that computes NaN or infinity ends training, recording, calibration and evaluation with an error
  * that names where it began. None of them may end in heads, a certificate or a score.
  */
-import {
-  attachHeads,
-  calibrate,
-  createModel,
-  createPolicy,
-  loadModel,
-  type Model,
-  pretrain,
-  trainHeads,
-} from "early-exits";
-import { memorySource } from "early-exits/model";
-import type { NumericsError } from "../../src/errors.js";
+import { attachHeads, calibrate, createModel, createPolicy, type Model, pretrain, trainHeads } from "early-exits";
 import { recordDocuments, runPolicies } from "early-exits/calibrate";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { runOwnText } from "../../src/calibrate/record/own-text.js";
 import { expectCode } from "../support/expect-code.js";
 import { scorePassages } from "../../src/evaluate/score-passages.js";
-import {
-  damagedCheckpoint,
-  damageHead,
-  randomDocuments,
-  randomIds,
-  smallConfigs,
-  smallModel,
-} from "../support/models.js";
+import { damagedModel, damageHead, randomDocuments, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const device = createReferenceDevice();
 const config = smallConfigs["llama"]!;
 const documents = randomDocuments(12, 24);
 const training = { steps: 3, batchSize: 2, sequenceLength: 16 };
 
-const damagedModel = async (name: string) =>
-  loadModel(config, memorySource(await damagedCheckpoint(name, NaN)), { device });
 const headsOn = (model: Model) => attachHeads(model, { exits: [1, 3], kind: "dense" });
 
-const failure = (work: Promise<unknown>) => work.then(() => undefined).catch((error: unknown) => error);
-
 describe("a model with NaN in its last block, behind all exits", () => {
-  const model = damagedModel("model.layers.3.mlp.down_proj.weight");
+  const model = damagedModel(device, "model.layers.3.mlp.down_proj.weight");
   const inBlock4 = { name: "NumericsError", code: "numerics-non-finite", details: { block: 4 } };
 
   it("is judged by nobody: records, certificates, runs of policies, own text, scores", async () => {
     const heads = headsOn(await model);
     const candidates = { score: "margin", fill: "lazy", thresholds: [["always", "never"]] } as const;
     for (const sampling of [{}, { temperature: 1 }]) {
-      expect(await failure(recordDocuments(heads, documents, { sampling }))).toMatchObject(inBlock4);
-      expect(await failure(calibrate(heads, documents, { agreement: 0.5, sampling }))).toMatchObject(inBlock4);
-      expect(await failure(runPolicies(heads, documents, candidates, { sampling }))).toMatchObject(inBlock4);
-      expect(await failure(runOwnText(heads, documents, candidates, { maxNewTokens: 4, sampling }))).toMatchObject(
-        inBlock4,
-      );
+      await expect(recordDocuments(heads, documents, { sampling })).rejects.toMatchObject(inBlock4);
+      await expect(calibrate(heads, documents, { agreement: 0.5, sampling })).rejects.toMatchObject(inBlock4);
+      await expect(runPolicies(heads, documents, candidates, { sampling })).rejects.toMatchObject(inBlock4);
+      const written = runOwnText(heads, documents, candidates, { maxNewTokens: 4, sampling });
+      await expect(written).rejects.toMatchObject(inBlock4);
     }
-    const error = await failure(calibrate(heads, documents, { agreement: 0.5 }));
-    expect((error as NumericsError).message).toMatch(
-      /^calibrate: the logits of the full model .* began in block 4 of 4/,
-    );
+    const says = /^calibrate: the logits of the full model .* began in block 4 of 4/;
+    await expect(calibrate(heads, documents, { agreement: 0.5 })).rejects.toThrow(says);
     heads.dispose();
   });
 
   it("teaches no heads", async () => {
     const heads = headsOn(await model);
-    expect(await failure(trainHeads(heads, documents, training))).toMatchObject({
-      name: "NumericsError",
-      message: expect.stringMatching(/the logits of the full model hold NaN/) as string,
-    });
+    const says = "the logits of the full model hold NaN";
+    await expectCode(trainHeads(heads, documents, training), "numerics-non-finite", says);
     heads.dispose();
   });
 
@@ -76,9 +49,9 @@ describe("a model with NaN in its last block, behind all exits", () => {
       { context: [1, 2, 3], continuation: [4, 5] },
       { context: [7], continuation: [8] },
     ];
-    const error = await failure(scorePassages(await model, passages));
-    expect(error).toMatchObject(inBlock4);
-    expect((error as NumericsError).message).toMatch(/^evaluate: the logits after position \d hold NaN or infinity/);
+    const scored = scorePassages(await model, passages);
+    await expect(scored).rejects.toMatchObject(inBlock4);
+    await expect(scored).rejects.toThrow(/^evaluate: the logits after position \d hold NaN or infinity/);
   });
 });
 
@@ -90,11 +63,9 @@ it("a head with NaN is named by training, recording and evaluation", async () =>
   const passages = [{ context: [1, 2, 3], continuation: [4, 5] }];
   const scoring = scorePassages(heads, passages, [createPolicy(heads, [0, 0], { score: "margin" })]);
   await expectCode(scoring, "numerics-non-finite", /^evaluate: the logits of the exit at depth 3 /);
-  expect(await failure(recordDocuments(heads, documents))).toMatchObject({
-    code: "numerics-non-finite",
-    message: expect.stringMatching(/^calibrate: the logits of exit 1 /) as string,
-    details: { depth: 3, block: null },
-  });
+  const recorded = recordDocuments(heads, documents);
+  await expectCode(recorded, "numerics-non-finite", /^calibrate: the logits of exit 1 /);
+  await expect(recorded).rejects.toMatchObject({ details: { depth: 3, block: null } });
   heads.dispose();
 });
 
@@ -108,6 +79,6 @@ it("a pretraining that overflows ends with an error", async () => {
     warmup: 0,
     maxGradientNorm: 0,
   });
-  expect(await failure(diverged)).toMatchObject({ name: "NumericsError" });
+  await expect(diverged).rejects.toMatchObject({ name: "NumericsError" });
   model.dispose();
 });

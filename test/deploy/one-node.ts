@@ -14,17 +14,9 @@ const run = promisify(execFile);
 /** A loaded machine takes this long; a quiet one a second. In milliseconds. */
 const PATIENCE = 60_000;
 
-export interface OneNode {
-  /** A folder for the jobs' files. */
-  readonly work: string;
-  /** Runs a command of Slurm, or one that uses it; returns its stdout without the last line break. */
-  readonly command: (file: string, args: readonly string[], environment?: Record<string, string>) => Promise<string>;
-  /** Logs of the daemons. */
-  readonly logs: () => string;
-  stop(): Promise<void>;
-}
+export type OneNode = Awaited<ReturnType<typeof startSlurm>>;
 
-/** Starts the daemons, and waits until the node takes jobs. */
+/** Starts the daemons, and waits until the node takes jobs. `work` is a folder for the jobs' files. */
 export async function startSlurm() {
   const root = mkdtempSync(join(tmpdir(), "early-exits-slurm-"));
   const folder = (name: string) => {
@@ -66,10 +58,12 @@ PartitionName=p Nodes=${node} Default=YES MaxTime=INFINITE State=UP
 `,
   );
   const environment = { ...process.env, SLURM_CONF: config };
-  const command: OneNode["command"] = async (file, args, added = {}) => {
+  /** Runs a command of Slurm, or one that uses it; returns its stdout without the last line break. */
+  const command = async (file: string, args: readonly string[], added: Record<string, string> = {}) => {
     const { stdout } = await run(file, [...args], { cwd: work!, env: { ...environment, ...added } });
     return stdout.trimEnd();
   };
+  /** Logs of the daemons. */
   const logs = () =>
     ["munged.log", "log/slurmctld.log", "log/slurmd.log"]
       .map((name) => join(root, name))

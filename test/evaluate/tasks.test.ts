@@ -2,7 +2,7 @@
 import type { TaskKind } from "early-exits/evaluate";
 import { parseTaskLine } from "../../src/evaluate/tasks.js";
 import { describe, expect, it } from "vitest";
-import { failing } from "../support/expect-code.js";
+import { expectCode } from "../support/expect-code.js";
 
 const parse = (fields: unknown, kind: TaskKind, line = 1) => parseTaskLine(JSON.stringify(fields), line, kind);
 const choices = (context: string, ...continuations: string[]) =>
@@ -85,7 +85,9 @@ describe("a line is rejected for", () => {
   );
 
   it("text that is not JSON", () =>
-    expect(() => parseTaskLine('{"text": ', 3, "perplexity")).toThrow(
-      failing("task-json", /^task, line 3: it is not valid JSON .*expected \{"text"\}$/),
+    expectCode(
+      () => parseTaskLine('{"text": ', 3, "perplexity"),
+      "task-json",
+      /^task, line 3: it is not valid JSON .*expected \{"text"\}$/,
     ));
 });

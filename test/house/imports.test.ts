@@ -147,21 +147,16 @@ describe("circles", () => {
   /** A circle of imports, types included, as the paths it passes; undefined if there is none. */
   function findCircle(graph: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
     const done = new Set<string>();
-    const visit = (path: string, trail: readonly string[]): readonly string[] | undefined => {
-      if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path];
-      if (done.has(path)) return undefined;
-      for (const target of graph.get(path) ?? []) {
-        const circle = visit(target, [...trail, path]);
+    const visit = (paths: Iterable<string>, trail: readonly string[]): readonly string[] | undefined => {
+      for (const path of paths) {
+        if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path];
+        const circle = done.has(path) ? undefined : visit(graph.get(path) ?? [], [...trail, path]);
         if (circle !== undefined) return circle;
+        done.add(path);
       }
-      done.add(path);
       return undefined;
     };
-    for (const path of graph.keys()) {
-      const circle = visit(path, []);
-      if (circle !== undefined) return circle;
-    }
-    return undefined;
+    return visit(graph.keys(), []);
   }
 
   test("there are none, dynamic imports and doors included", () => {

@@ -47,7 +47,11 @@ reportFindings();
 
 /** The row of a finding. */
 const rowOf = (where: string, runs: number, measured: number, procedure = "overallWsr") => ({
-  ...{ where, procedure, delta: DELTA, runs, measured },
+  where,
+  procedure,
+  delta: DELTA,
+  runs,
+  measured,
 });
 
 interface Cell extends GroupedDraw {

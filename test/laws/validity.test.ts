@@ -61,7 +61,10 @@ const rowOf = (
   where: string,
   { procedure, delta, runs, violations }: Pick<SimulatedProcedure, "procedure" | "delta" | "runs" | "violations">,
 ) => ({
-  ...{ where, procedure, delta, runs },
+  where,
+  procedure,
+  delta,
+  runs,
   measured: violations / runs,
 });
 

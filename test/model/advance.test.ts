@@ -2,13 +2,12 @@
  * The `advance` primitive and the sequence: in whatever order positions go deeper, the result is bit-identical to that
  * of one full forward pass, on every device and in every dtype.
  */
-import { between, casesHere, fc, real, test } from "../support/property.js";
+import { between, casesHere, type Drawn, fc, real, test } from "../support/property.js";
 import { advance, Sequence } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { fillCaches, prefill, runTo } from "../../src/model/advance.js";
 import { describe, expect, it } from "vitest";
 import { weightDtypes } from "../../src/tensor/device.js";
-import type { Drawn } from "../laws/kernels/law.js";
 import { devicesHere } from "../support/devices.js";
 import { expectInvariant } from "../support/invariant.js";
 import { once, randomIds, smallConfigs, smallModel } from "../support/models.js";

@@ -38,12 +38,15 @@ describe("a file", () => {
     await rm(path);
   });
 
-  it("names a file that is no checkpoint, and a tensor that does not exist", async () => {
+  it("names a file that is no checkpoint or ends too early, and a tensor that does not exist", async () => {
     const path = inFolder("model.safetensors");
     await writeFile(path, "tiny");
     await expect(readTensorSource(folder)).rejects.toMatchObject({ name: "SafetensorsError" });
     await writeFile(path, serializeSafetensors({ a: { dtype: "F32", shape: [1], data: Float32Array.of(1) } }));
-    await expect((await readTensorSource(folder)).read("b")).rejects.toThrow(/model.safetensors: no tensor "b"/);
+    const source = await readTensorSource(folder);
+    await expect(source.read("b")).rejects.toThrow(/model.safetensors: no tensor "b"/);
+    await truncate(path, 66);
+    await expectCode(source.read("a"), "file-truncated", path);
     await rm(path);
   });
 });

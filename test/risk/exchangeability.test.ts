@@ -2,7 +2,7 @@
 import { clusterTest, exchangeabilityTest } from "early-exits/risk";
 import { createRng, type Rng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { failing } from "../support/expect-code.js";
+import { expectCode } from "../support/expect-code.js";
 import { permitted } from "../support/finding.js";
 import { times } from "../support/lists.js";
 
@@ -92,7 +92,7 @@ it("design effects are 1 without dependence, the size of equal clusters, larger 
   });
 });
 
-it("what tells nothing has a p-value of 1, and what is no test is refused", () => {
+it("what tells nothing has a p-value of 1, and what is no test is refused", async () => {
   expect(exchangeabilityTest(times(30, () => 0.1))).toEqual({ pValue: 1, trend: 0, lag1: 0, designEffect: null });
   expect(exchangeabilityTest([0.3]).pValue).toBe(1);
   for (const [loss, clusters] of [
@@ -107,7 +107,7 @@ it("what tells nothing has a p-value of 1, and what is no test is refused", () =
       ).pValue,
     ).toBe(1);
   }
-  expect(() => clusterTest([0, 1], ["a", undefined as never])).toThrow(failing("clusters-named", "1 names"));
-  expect(() => exchangeabilityTest([])).toThrow(failing("losses-few"));
-  expect(() => exchangeabilityTest([0, 1], { permutations: 0 })).toThrow(failing("option-range", "permutations"));
+  await expectCode(() => clusterTest([0, 1], ["a", undefined as never]), "clusters-named", "1 names");
+  await expectCode(() => exchangeabilityTest([]), "losses-few");
+  await expectCode(() => exchangeabilityTest([0, 1], { permutations: 0 }), "option-range", "permutations");
 });

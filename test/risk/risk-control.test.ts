@@ -3,7 +3,7 @@ import { between, fc, real, test } from "../support/property.js";
 import { bettingBound, clopperPearson, errorFreeUnits, riskControl } from "early-exits/risk";
 import { createRng } from "early-exits/tensor";
 import { expect, it } from "vitest";
-import { failing } from "../support/expect-code.js";
+import { expectCode } from "../support/expect-code.js";
 import { times } from "../support/lists.js";
 
 const options = { epsilon: 0.1, delta: 0.05 };
@@ -22,16 +22,16 @@ it("chooses the laxest candidate before the first failure, and says how in plain
   expect([chosen, JSON.parse(JSON.stringify(certificate))]).toMatchObject([
     1,
     {
-      ...{
-        format: "early-exits/risk",
-        version: 1,
-        ...options,
-        seed: 0,
-        bound: "binomial",
-        units: 120,
-        candidates: 3,
-      },
-      ...{ tested, chosen: 1, furtherUnits: 0 },
+      format: "early-exits/risk",
+      version: 1,
+      ...options,
+      seed: 0,
+      bound: "binomial",
+      units: 120,
+      candidates: 3,
+      tested,
+      chosen: 1,
+      furtherUnits: 0,
     },
   ]);
   const { certificate: failed } = riskControl(
@@ -89,5 +89,5 @@ it.for([
   [rows, { epsilon: undefined }, "option-range", "epsilon: expected a number in (0, 1), found undefined"],
   [rows, { seed: 0.5 }, "option-range", "seed"],
 ] as const)("refuses %j with %j: %s", ([losses, asked, code, says]) =>
-  expect(() => riskControl(losses as never, { ...options, ...asked } as never)).toThrow(failing(code, says)),
+  expectCode(() => riskControl(losses as never, { ...options, ...asked } as never), code, says),
 );

@@ -2,6 +2,9 @@
 import fc from "fast-check";
 import type { Threshold } from "early-exits/exits";
 
+/** The values of an arbitrary. */
+export type Drawn<A> = A extends fc.Arbitrary<infer Value> ? Value : never;
+
 /** An integer in [min, max]. */
 export const between = (min: number, max: number) => fc.integer({ min, max });
 

@@ -9,37 +9,17 @@ import {
   createPolicy,
   type ExitHeads,
   type GeneratedToken,
-  type LosslessOptions,
   type Policy,
-  type ScoreName,
   scoreNames,
   type WeightDtype,
 } from "early-exits";
-import {
-  argmax,
-  type CacheDtype,
-  cacheDtypes,
-  createReferenceDevice,
-  createRng,
-  type Device,
-  scope,
-  Tensor,
-} from "early-exits/tensor";
+import { argmax, cacheDtypes, createReferenceDevice, createRng, type Device, scope, Tensor } from "early-exits/tensor";
 import { advance, type Decoder } from "early-exits/model";
 import type { Threshold } from "early-exits/exits";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
 import { sharedWasm } from "./devices.js";
-import {
-  type AskedHeads,
-  askedHeads,
-  attachOptionsOf,
-  hasScore,
-  once,
-  randomIds,
-  smallConfigs,
-  smallModel,
-} from "./models.js";
-import { between, real } from "./draw.js";
+import { askedHeads, attachOptionsOf, hasScore, once, randomIds, smallConfigs, smallModel } from "./models.js";
+import { between, type Drawn, real } from "./draw.js";
 import { times } from "./lists.js";
 
 export const CONTEXT = 32;
@@ -58,26 +38,6 @@ export const GROUNDS = {
   int4: { name: "int4, CPU", dtype: "int4", device: sharedWasm },
 } as const satisfies Readonly<Record<string, Ground>>;
 
-export interface LosslessCase {
-  readonly config: string;
-  /** Factor on a fresh model's weights: with a small one, lenses agree often; with a large one, hardly ever. */
-  readonly gain: number;
-  readonly kvCache: CacheDtype;
-  /** Logit lenses of any map and vocabulary, or dense heads with random weights. */
-  readonly head: AskedHeads | "noise";
-  readonly score: ScoreName;
-  readonly thresholds: readonly Threshold[];
-  readonly prompts: readonly (readonly number[])[];
-  readonly maxNewTokens: number;
-  readonly stopAtEndOfText: boolean;
-  readonly lossless: Required<LosslessOptions>;
-  /** A look-ahead head drafts, not the exits. */
-  readonly ahead: boolean;
-  /** Of the replica, which has no plan. */
-  readonly draftLimit: number;
-  readonly batchSize: number;
-}
-
 const threshold = fc.oneof(fc.constant<Threshold>("never"), fc.constant<Threshold>("always"), real(0, 1), real(0, 4));
 
 /** Costs of a further row: if it is free, drafting never ends; if it costs more than a token, it never begins. */
@@ -91,10 +51,12 @@ const costs = furtherRow.map((further) => ({
   ],
 }));
 
-export const losslessCase: fc.Arbitrary<LosslessCase> = fc
+export const losslessCase = fc
   .record({
     config: fc.constantFrom(...Object.keys(smallConfigs)),
+    // Factor on a fresh model's weights: with a small one, lenses agree often; with a large one, hardly ever.
     gain: fc.constantFrom(0.5, 8),
+    // Logit lenses of any map and vocabulary, or dense heads with random weights.
     head: fc.constantFrom(...askedHeads, "noise" as const),
     kvCache: fc.constantFrom(...cacheDtypes),
     score: fc.constantFrom(...scoreNames),
@@ -110,8 +72,8 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     maxNewTokens: between(1, 14),
     stopAtEndOfText: fc.boolean(),
     lossless: fc.record({ costs }),
-    ahead: fc.boolean(),
-    draftLimit: between(0, 7),
+    ahead: fc.boolean(), // a look-ahead head drafts, not the exits
+    draftLimit: between(0, 7), // of the replica, which has no plan
     batchSize: between(1, 3),
   })
   .map(({ lengths, seed, maxNewTokens, ...rest }) => ({
@@ -121,6 +83,7 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill it
   }));
 
+export type LosslessCase = Drawn<typeof losslessCase>;
 type Subject = Pick<LosslessCase, "config" | "gain" | "kvCache" | "head" | "ahead">;
 
 const setups = once(async ([{ config, gain, kvCache, head, ahead }, ground]: readonly [Subject, Ground]) => {

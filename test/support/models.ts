@@ -176,6 +176,10 @@ export async function damagedCheckpoint(name: string, value: number) {
   return file;
 }
 
+/** A llama of that checkpoint. */
+export const damagedModel = async (device: Device, name: string, value = NaN) =>
+  loadModel(llama, memorySource(await damagedCheckpoint(name, value)), { device });
+
 /** Gives a head weights that are all NaN. */
 export function damageHead({ heads, model }: ExitHeads, exit: number) {
   const { weights } = heads[exit]!;

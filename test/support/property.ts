@@ -18,5 +18,5 @@ function prop<Values extends [unknown, ...unknown[]]>(
 
 export const test: typeof plain & { readonly prop: typeof prop } = Object.assign(plain, { prop });
 export { fc };
-export { between, real, threshold } from "./draw.js";
+export { between, type Drawn, real, threshold } from "./draw.js";
 export { casesHere } from "./cases-here.js";

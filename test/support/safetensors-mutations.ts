@@ -12,17 +12,7 @@ import { byteEdits } from "./byte-edits.js";
 import { concat } from "./gguf/bytes.js";
 import { safetensorsErrorCodes } from "../../src/tensor/formats/errors.js";
 import { parseSafetensors, type Safetensors } from "../../src/tensor/formats/safetensors.js";
-import { between } from "./draw.js";
-
-/**
- * `must`: a file without edits has to parse, a file whose only edit repeats a key has to be refused, and any other file
- * may do either.
- */
-export interface MutatedFile {
-  readonly bytes: Uint8Array;
-  readonly edits: readonly string[];
-  readonly must: "parse" | "refuse" | "either";
-}
+import { between, type Drawn } from "./draw.js";
 
 /** Dtypes by the bits of an element. */
 const names = {
@@ -144,7 +134,7 @@ const odd = fc.record({
   more: fc.uint8Array({ minLength: 1, maxLength: 12 }),
   length: fc.constantFrom(undefined, 0n, 100_000_000n, 100_000_001n, 2n ** 53n, 2n ** 64n - 1n),
 });
-type Odd = typeof odd extends fc.Arbitrary<infer T> ? T : never;
+type Odd = Drawn<typeof odd>;
 
 const OFFSETS = '"data_offsets"';
 /** Edits of an entry of the header. They say whether they changed anything. */
@@ -183,8 +173,11 @@ const byteEditsHere: Readonly<Record<string, (bytes: Uint8Array, odd: Odd) => Ui
 };
 const edit = (edits: object) => fc.tuple(fc.constantFrom(...Object.keys(edits)), odd);
 
-/** A valid file with zero to three edits of either layer. */
-export const mutatedFile: fc.Arbitrary<MutatedFile> = fc
+/**
+ * A valid file with zero to three edits of either layer. `must`: a file without edits has to parse, a file whose only
+ * edit repeats a key has to be refused, and any other file may do either.
+ */
+export const mutatedFile = fc
   .record({
     draft,
     json: fc.array(edit(jsonEdits), { maxLength: 2 }),
@@ -206,7 +199,7 @@ export const mutatedFile: fc.Arbitrary<MutatedFile> = fc
       bytes: bytes.reduce((all, [name, odd]) => byteEditsHere[name]!(all, odd), encode(copy, padding)),
       edits,
       must: edits.length === 0 ? "parse" : doubles ? "refuse" : "either",
-    };
+    } as const;
   });
 
 interface Said {
@@ -220,7 +213,7 @@ const wordsOf = ({ dtype, shape, data_offsets }: Said) => JSON.stringify([dtype,
  * Checks one file. Returns "parsed" or the error's code; throws where the file was neither parsed soundly nor refused
  * properly.
  */
-export function checkMutated({ bytes, must }: MutatedFile): string {
+export function checkMutated({ bytes, must }: Drawn<typeof mutatedFile>): string {
   let file: Safetensors;
   try {
     file = parseSafetensors(bytes);
@@ -253,7 +246,7 @@ export function checkMutated({ bytes, must }: MutatedFile): string {
   return "parsed";
 }
 
-function sizeInBits(dtype: string, shape: readonly number[]) {
+export function sizeInBits(dtype: string, shape: readonly number[]) {
   return shape.reduce((product, size) => product * size, bits[dtype]!);
 }
 

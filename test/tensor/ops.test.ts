@@ -91,8 +91,11 @@ describe("rows of logits", () => {
     expect(Math.abs(sumOf(rounded) - 1)).toBeLessThanOrEqual(tolerance + 2 ** -24);
   });
 
-  it("the entropy of a row with NaN is NaN", () =>
-    expect(list(rowStats(Tensor.from(double, [1, NaN])))[ROW_STATS.entropy]).toBeNaN());
+  it("the entropy of a row with NaN is NaN, and so is its KL from or to another", () => {
+    const [broken, whole] = [Tensor.from(double, [1, NaN]), Tensor.from(double, [1, 2])];
+    expect(list(rowStats(broken))[ROW_STATS.entropy]).toBeNaN();
+    expect([klDivergence(broken, whole), klDivergence(whole, broken)].map(list)).toEqual([[NaN], [NaN]]);
+  });
 
   test.prop([fc.array(real(-20, 20), { minLength: 2, maxLength: 30 })])(
     "statistics are those of the definition: sorted values, Σexp, -Σ p log p",

@@ -107,6 +107,9 @@ describe("scope", () => {
     expect(isFreed(scope(() => make()))).toBe(false);
   });
 
+  test("refuses a promise, whose tensors it would free too early", () =>
+    expect(() => scope(() => Promise.resolve())).toThrow(failing("scope-async")));
+
   test("keep() takes a tensor out of all scopes around it", () => {
     let kept: Tensor | undefined;
     scope(() =>

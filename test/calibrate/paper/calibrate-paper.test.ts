@@ -20,9 +20,11 @@ it("returns a policy bound to model and heads, and a report that guarantees noth
   expect(policyFrom(JSON.parse(JSON.stringify(policy)))).toEqual(policy);
 });
 
-it("rejects levels outside (0, 1), empty documents and files that are not policies", async () => {
+it("rejects levels outside (0, 1), empty documents, and files that are no policies, or of other versions", async () => {
   expect(() => calibratePaper(records, { agreement: 1 })).toThrow(/agreement: expected a number in \(0, 1\), found 1/);
   await expectCode(recordDocuments(heads, [[]]), "documents-empty");
-  expect(() => policyFrom({ format: "something" })).toThrow(/expected \{"format": "early-exits\/policy"/);
-  expect(() => policyFrom(null)).toThrow(/policy/);
+  for (const json of [null, { format: "something" }]) {
+    await expectCode(() => policyFrom(json), "policy-format", 'expected {"format": "early-exits/policy"');
+  }
+  await expectCode(() => policyFrom({ format: "early-exits/policy", version: 2 }), "policy-version", "only 1");
 });

@@ -12,15 +12,14 @@ const { wasm } = await devicesHere();
 
 describe("placement", () => {
   it("has the golden block indices of both versions (depth = index + 1)", () => {
-    const golden: [number, number, number[], number[]][] = [
+    for (const [layers, exits, v2, v1] of [
       [6, 4, [1, 2, 3, 4], [1, 2, 3, 4]],
       [12, 4, [2, 4, 7, 9], [2, 4, 6, 8]],
       [24, 4, [4, 9, 14, 19], [4, 8, 12, 16]],
       [28, 4, [5, 11, 16, 22], [5, 10, 15, 20]],
       [32, 4, [6, 12, 19, 25], [6, 12, 18, 24]],
       [32, 3, [8, 16, 24], [8, 16, 24]],
-    ];
-    for (const [layers, exits, v2, v1] of golden) {
+    ] as const) {
       expect(placeExits(layers, exits, "v2").map((depth) => depth - 1)).toEqual(v2);
       expect(placeExits(layers, exits, "v1").map((depth) => depth - 1)).toEqual(v1);
     }

@@ -3,11 +3,10 @@
  * segments. A score is a dot product of length D; its error moves a probability by as much, relatively; the weighted
  * sum adds T terms.
  */
-import type { CacheDtype, CacheSegment, Rope, Storage } from "../../../src/tensor/device.js";
+import type { CacheDtype, CacheSegment, Rope } from "../../../src/tensor/device.js";
 import {
   absolute,
   type AnyLaw,
-  type Drawn,
   type KernelLaw,
   law,
   type LawDevice,
@@ -17,10 +16,10 @@ import {
   UNIT,
   values,
 } from "./law.js";
-import { between, fc } from "../../support/property.js";
+import { between, type Drawn, fc } from "../../support/property.js";
 import { sumOf, times } from "../../support/lists.js";
 
-const constant = (length: number, bound: number): Float64Array => new Float64Array(length).fill(bound);
+const constant = (length: number, bound: number) => new Float64Array(length).fill(bound);
 const largest = (data: Float32Array) => absolute(data).reduce((max, value) => Math.max(max, value), 0);
 
 /** Error of an output of attention over `time` positions, relative to the largest value. */
@@ -85,34 +84,10 @@ const attentionCases = fc
   });
 type AttentionCase = Drawn<typeof attentionCases>;
 
-const upload = (device: LawDevice, { q, k, v, dy }: AttentionCase): [Storage, Storage, Storage, Storage] => [
-  device.upload(q),
-  device.upload(k),
-  device.upload(v),
-  device.upload(dy),
-];
+const upload = (device: LawDevice, { q, k, v, dy }: AttentionCase) =>
+  [device.upload(q), device.upload(k), device.upload(v), device.upload(dy)] as const;
 
-export interface CacheCase {
-  readonly kvHeads: number;
-  readonly heads: number;
-  readonly headDim: number;
-  readonly rotaryDim: number | undefined;
-  readonly capacity: number;
-  readonly window: number | undefined;
-  /** Per sequence: keys and values of all positions, and which positions ask. */
-  readonly sequences: readonly {
-    readonly kv: Float32Array;
-    readonly length: number;
-    readonly positions: readonly number[];
-  }[];
-  readonly q: Float32Array;
-}
-
-export const cacheCasesOf = (
-  minLength: number,
-  maxLength: number,
-  headDims: fc.Arbitrary<number>,
-): fc.Arbitrary<CacheCase> =>
+export const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitrary<number>) =>
   fc
     .record({
       kvHeads: between(1, 3),
@@ -129,7 +104,7 @@ export const cacheCasesOf = (
         { minLength: 1, maxLength: 3 },
       ),
     })
-    .map(({ kvHeads, group, headDim, rotate, window, seed, sequences }): CacheCase => {
+    .map(({ kvHeads, group, headDim, rotate, window, seed, sequences }) => {
       const heads = kvHeads * group;
       const rows = sumOf(sequences, ({ asks }) => asks.length);
       return {
@@ -139,6 +114,7 @@ export const cacheCasesOf = (
         rotaryDim: rotate ? 2 * Math.floor(headDim / 2) : undefined,
         capacity: maxLength + (seed % 7),
         window,
+        // Per sequence: keys and values of all positions, and which positions ask.
         sequences: sequences.map(({ length, asks }, i) => ({
           length,
           kv: values(seed, `kv${i}`, length * 2 * kvHeads * headDim),
@@ -147,6 +123,7 @@ export const cacheCasesOf = (
         q: values(seed, "q", rows * heads * headDim),
       };
     });
+export type CacheCase = Drawn<ReturnType<typeof cacheCasesOf>>;
 const cacheCases = cacheCasesOf(1, POSITIONS, headSizes);
 const longCacheCases = cacheCasesOf(POSITIONS, MANY_POSITIONS, fc.constantFrom(1, 4, 17));
 
@@ -237,7 +214,7 @@ export const attentionLaws: readonly AnyLaw[] = [
       // Chains of products of length D and T on values around one: not a worst case, but sixteen times what such chains
       // lose.
       const units = 16 * (4 * headDim + 4 * time * (heads / kvHeads) + 32 + tolerances.exp) * UNIT;
-      const bound = (name: string, length: number): Float64Array =>
+      const bound = (name: string, length: number) =>
         constant(length, units * (1 + largest(expected[name]!)) * (1 + largest(dy)));
       return { dq: bound("dq", q.length), dk: bound("dk", k.length), dv: bound("dv", v.length) };
     },

@@ -42,12 +42,7 @@ const inner = (x: number) => 2 * ROOT * (x + 0.044715 * x ** 3);
 const innerSlope = (x: number) => 2 * ROOT * (1 + 3 * 0.044715 * x * x);
 
 /** Bounds of value and slope at x, given the relative error of exp and the absolute error of Φ. */
-const errors: Readonly<
-  Record<
-    UnaryOp,
-    { value(x: number, exp: number, cdf: number): number; slope(x: number, exp: number, cdf: number): number }
-  >
-> = {
+const errors: Readonly<Record<UnaryOp, Record<"value" | "slope", (x: number, exp: number, cdf: number) => number>>> = {
   relu: { value: () => 0, slope: () => 0 },
   silu: {
     value: (x, exp) => (exp + 4 * UNIT) * Math.abs(x) * sigmoid(x),

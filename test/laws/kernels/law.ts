@@ -5,6 +5,7 @@
 import fc from "fast-check";
 import type { Device, Kernels, Storage } from "../../../src/tensor/device.js";
 import { createRng } from "../../../src/tensor/rng.js";
+import { times } from "../../support/lists.js";
 
 /** Half a unit in the last place of float32, relative: the error of one rounded operation. */
 export const UNIT = 2 ** -24;
@@ -63,9 +64,6 @@ export interface KernelLaw<C> {
   };
 }
 
-/** The cases of an arbitrary. */
-export type Drawn<A> = A extends fc.Arbitrary<infer C> ? C : never;
-
 /** Hides the case type, so that laws of different kernels share a list. */
 export type AnyLaw = KernelLaw<never>;
 
@@ -100,7 +98,7 @@ export function values(seed: number, name: string, length: number, kind: Kind = 
 
 export function integers(seed: number, name: string, length: number, bound: number) {
   const rng = createRng(seed).fork(name);
-  return Array.from({ length }, () => rng.integer(bound));
+  return times(length, () => rng.integer(bound));
 }
 
 /** Row `row` of a matrix with as many rows as `count`. */
@@ -124,6 +122,11 @@ export const rowsIn = (...names: readonly string[]) => ({
     ),
   }),
 });
+
+/** Concatenates a bound computed row by row, of a matrix with so many rows. */
+export function perRow(data: Float32Array, rows: number, bound: (own: Float32Array, row: number) => ArrayLike<number>) {
+  return Float64Array.from(times(rows, (r) => Array.from(bound(rowOf(data, r, rows), r))).flat());
+}
 
 export function absolute(data: Float32Array) {
   return data.map(Math.abs);

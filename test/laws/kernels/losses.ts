@@ -1,5 +1,19 @@
 /** Losses. Errors of the exponentials as in rows.ts; a difference of logits is off by a few units of its operands. */
-import { type AnyLaw, each, kinds, law, rowOf, rowsIn, seeds, softmaxOf, sum, sumUnits, UNIT, values } from "./law.js";
+import {
+  type AnyLaw,
+  each,
+  kinds,
+  law,
+  perRow,
+  rowOf,
+  rowsIn,
+  seeds,
+  softmaxOf,
+  sum,
+  sumUnits,
+  UNIT,
+  values,
+} from "./law.js";
 import { between, fc } from "../../support/property.js";
 import { times } from "../../support/lists.js";
 
@@ -21,8 +35,6 @@ const lossCases = fc
     targets: times(rows, (r) => ((seed + 31 * r) % (width + 1)) - 1), // -1 masks
   }));
 const rows = rowsIn("z", "t", "targets", "dLoss");
-
-const rowsOf = (data: Float32Array, count: number) => times(count, (r) => rowOf(data, r, count));
 
 export const lossLaws: readonly AnyLaw[] = [
   law({
@@ -46,18 +58,14 @@ export const lossLaws: readonly AnyLaw[] = [
       dz: device.kernels.crossEntropyBackward(device.upload(z), targets, device.upload(dLoss), rows, width),
     }),
     bounds: (c, { tolerances }) => ({
-      dz: Float64Array.from(
-        rowsOf(c.z, c.rows).flatMap((z, r) => {
-          const { p, d } = softmaxOf(z);
-          const scale = c.targets[r]! < 0 ? 0 : Math.abs(c.dLoss[r]!);
-          return Array.from(
-            each(
-              z.length,
-              (i) => scale * UNIT * ((32 + sumUnits(c.width) + 2 * tolerances.exp + 2 * Math.abs(d[i]!)) * p[i]! + 4),
-            ),
-          );
-        }),
-      ),
+      dz: perRow(c.z, c.rows, (z, r) => {
+        const { p, d } = softmaxOf(z);
+        const scale = c.targets[r]! < 0 ? 0 : Math.abs(c.dLoss[r]!);
+        return each(
+          z.length,
+          (i) => scale * UNIT * ((32 + sumUnits(c.width) + 2 * tolerances.exp + 2 * Math.abs(d[i]!)) * p[i]! + 4),
+        );
+      }),
     }),
   }),
   law({
@@ -94,20 +102,16 @@ export const lossLaws: readonly AnyLaw[] = [
       ds: device.kernels.klBackward(device.upload(t), device.upload(z), device.upload(dLoss), rows, width, temperature),
     }),
     bounds: (c, { tolerances: { exp } }) => ({
-      ds: Float64Array.from(
-        rowsOf(c.z, c.rows).flatMap((z, r) => {
-          const teacher = softmaxOf(rowOf(c.t, r, c.rows), c.temperature);
-          const student = softmaxOf(z, c.temperature);
-          const part = ({ p, d }: typeof teacher, i: number) =>
-            (32 + sumUnits(c.width) + 2 * exp + 4 * Math.abs(d[i]!)) * p[i]!;
-          return Array.from(
-            each(
-              z.length,
-              (i) => (Math.abs(c.dLoss[r]!) / c.temperature) * UNIT * (part(teacher, i) + part(student, i)),
-            ),
-          );
-        }),
-      ),
+      ds: perRow(c.z, c.rows, (z, r) => {
+        const teacher = softmaxOf(rowOf(c.t, r, c.rows), c.temperature);
+        const student = softmaxOf(z, c.temperature);
+        const part = ({ p, d }: typeof teacher, i: number) =>
+          (32 + sumUnits(c.width) + 2 * exp + 4 * Math.abs(d[i]!)) * p[i]!;
+        return each(
+          z.length,
+          (i) => (Math.abs(c.dLoss[r]!) / c.temperature) * UNIT * (part(teacher, i) + part(student, i)),
+        );
+      }),
     }),
   }),
 ];

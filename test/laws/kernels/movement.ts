@@ -2,8 +2,8 @@
  * Kernels that move values are exact; those that add n of them are off by at most n units times the sum of absolute
  * values.
  */
-import { absolute, type AnyLaw, type Drawn, integers, law, type LawDevice, seeds, unitsOf, values } from "./law.js";
-import { between, fc } from "../../support/property.js";
+import { absolute, type AnyLaw, integers, law, type LawDevice, seeds, unitsOf, values } from "./law.js";
+import { between, type Drawn, fc } from "../../support/property.js";
 
 const matrixCases = fc
   .record({

@@ -9,7 +9,6 @@ import type { ReferencePacked } from "../../../src/tensor/reference/floats.js";
 import {
   absolute,
   type AnyLaw,
-  type Drawn,
   type BoundContext,
   law,
   type LawDevice,
@@ -22,7 +21,7 @@ import {
   unitsOf,
   values,
 } from "./law.js";
-import { between, fc } from "../../support/property.js";
+import { between, type Drawn, fc } from "../../support/property.js";
 import { times } from "../../support/lists.js";
 
 /** Mostly small and odd; sometimes across the sizes at which the kernels block. */
@@ -51,19 +50,6 @@ const runMatmul = (device: LawDevice, { dims, a, b }: MatmulCase) => ({
   y: device.kernels.matmul(device.upload(a), device.upload(b), dims),
 });
 
-export interface LinearCase {
-  readonly dtype: WeightDtype;
-  readonly rows: number;
-  readonly n: number;
-  readonly k: number;
-  readonly x: Float32Array;
-  readonly w: Float32Array;
-  readonly bias: Float32Array | undefined;
-  readonly residual: Float32Array | undefined;
-  /** W arrives in chunks of this many rows. */
-  readonly chunk: number;
-}
-
 const rowCounts = fc.oneof(
   { weight: 5, arbitrary: between(0, 9) },
   { weight: 1, arbitrary: fc.constantFrom(16, 17, 33, 150) },
@@ -83,20 +69,22 @@ export const linearCases = (dtype: WeightDtype) =>
     .map(({ rows, n, seed, bias, residual, chunk, flat, ...size }) => {
       // One case in six is long and all ones: the largest sums that quantized products can have.
       const k = flat === 0 ? 1300 : size.k;
-      const data = (name: string, length: number) =>
+      const data = (name: string, length: number): Float32Array =>
         flat === 0 ? new Float32Array(length).fill(1) : values(seed, name, length);
       return {
         dtype,
         rows,
         n,
         k,
-        chunk,
+        chunk, // W arrives in chunks of this many rows
         x: data("x", rows * k),
         w: data("w", n * k),
         bias: bias ? values(seed, "bias", n) : undefined,
         residual: residual ? values(seed, "residual", rows * n) : undefined,
       };
     });
+
+type LinearCase = Drawn<ReturnType<typeof linearCases>>;
 
 /** Cases of weights in one piece. */
 const sizedCases = (n: number, sizes: { rows: fc.Arbitrary<number>; k: fc.Arbitrary<number> }, withBias: boolean) =>

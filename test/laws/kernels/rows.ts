@@ -6,12 +6,13 @@
  */
 import {
   type AnyLaw,
-  type Drawn,
   each,
+  type KernelTolerances,
   type Kind,
   kinds,
   law,
   type LawDevice,
+  perRow,
   rowOf,
   rowsIn,
   seeds,
@@ -21,48 +22,31 @@ import {
   UNIT,
   values,
 } from "./law.js";
-import { between, fc } from "../../support/property.js";
-import { times } from "../../support/lists.js";
+import { between, type Drawn, fc } from "../../support/property.js";
 
 const widths = fc.oneof({ weight: 5, arbitrary: between(1, 40) }, { weight: 1, arbitrary: fc.constantFrom(255, 1001) });
-const rowCases = fc
-  .record({ rows: between(0, 5), width: widths, kind: kinds, seed: seeds })
-  .map(({ rows, width, kind, seed }) => ({
+const casesOf = (kinds: fc.Arbitrary<Kind>) =>
+  fc.record({ rows: between(0, 5), width: widths, kind: kinds, seed: seeds }).map(({ rows, width, kind, seed }) => ({
     rows,
     width,
+    seed,
     x: values(seed, "x", rows * width, kind),
     dy: values(seed, "dy", rows * width),
   }));
-type RowsCase = Drawn<typeof rowCases>;
+const rowCases = casesOf(kinds);
 const rows = rowsIn("x", "dy");
 
-/** Concatenates a bound computed row by row. */
-function perRow(c: RowsCase, bound: (x: Float32Array, dy: Float32Array, row: number) => ArrayLike<number>) {
-  return Float64Array.from(
-    times(c.rows, (r) => Array.from(bound(rowOf(c.x, r, c.rows), rowOf(c.dy, r, c.rows), r))).flat(),
-  );
-}
-
-const withSoftmax = rowCases.map((c) => ({ ...c, x: Float32Array.from(perRow(c, (x) => softmaxOf(x).p)) }));
+const withSoftmax = rowCases.map((c) => ({ ...c, x: Float32Array.from(perRow(c.x, c.rows, (x) => softmaxOf(x).p)) }));
 const withLogSoftmax = withSoftmax.map((c) => ({ ...c, x: c.x.map((p) => Math.log(p + 1e-30)) }));
 
 const normCases = fc
-  .record({
-    rows: between(0, 5),
-    width: widths,
-    kind: fc.constantFrom<Kind>("normal", "large"),
-    offset: fc.constantFrom(0, 0, 3),
-    bias: fc.boolean(),
-    seed: seeds,
-  })
-  .map(({ rows, width, kind, offset, bias, seed }) => ({
-    rows,
-    width,
+  .tuple(casesOf(fc.constantFrom<Kind>("normal", "large")), fc.constantFrom(0, 0, 3), fc.boolean())
+  .map(([c, offset, biased]) => ({
+    ...c,
     epsilon: 1e-5,
-    x: values(seed, "x", rows * width, kind).map((value) => value + offset),
-    dy: values(seed, "dy", rows * width),
-    gain: values(seed, "gain", width),
-    bias: bias ? values(seed, "bias", width) : undefined,
+    x: c.x.map((value) => value + offset),
+    gain: values(c.seed, "gain", c.width),
+    bias: biased ? values(c.seed, "bias", c.width) : undefined,
   }));
 type NormCase = Drawn<typeof normCases>;
 
@@ -90,7 +74,7 @@ const normLaw = (centered: boolean) =>
     rows,
     run: (device, c) => ({ y: runNorm(device, c, centered) }),
     bounds: (c) => ({
-      y: perRow(c, (x) => {
+      y: perRow(c.x, c.rows, (x) => {
         const { n, error } = normalized(x, c.epsilon, centered);
         return each(
           x.length,
@@ -111,7 +95,8 @@ const normBackwardLaw = (centered: boolean) =>
     bounds(c) {
       const dGain = new Float64Array(c.width);
       const dBias = new Float64Array(c.width);
-      const dx = perRow(c, (x, dy) => {
+      const dx = perRow(c.x, c.rows, (x, r) => {
+        const dy = rowOf(c.dy, r, c.rows);
         const { n, inverse, error } = normalized(x, c.epsilon, centered);
         const g = Array.from(dy, (value, i) => Math.abs(value * c.gain[i]!));
         const meanG = sum(g) / c.width;
@@ -126,95 +111,66 @@ const normBackwardLaw = (centered: boolean) =>
     },
   });
 
-const onRows =
-  (kernel: "softmax" | "logSoftmax" | "rowStats" | "rowArgmax") =>
-  (device: LawDevice, { x, rows, width }: RowsCase) => ({ y: device.kernels[kernel](device.upload(x), rows, width) });
+/** A kernel of rows x, with the bound of one row. */
+const rowLaw = (
+  kernel: "softmax" | "logSoftmax" | "rowStats" | "rowArgmax",
+  bound: (x: Float32Array, tolerances: KernelTolerances) => ArrayLike<number>,
+) =>
+  law({
+    kernel,
+    cases: rowCases,
+    rows,
+    run: (device, { x, rows, width }) => ({ y: device.kernels[kernel](device.upload(x), rows, width) }),
+    bounds: (c, { tolerances }) => ({ y: perRow(c.x, c.rows, (x) => bound(x, tolerances)) }),
+  });
 
-const backOnRows =
-  (kernel: "softmaxBackward" | "logSoftmaxBackward") =>
-  (device: LawDevice, { x, dy, rows, width }: RowsCase) => ({
-    dx: device.kernels[kernel](device.upload(x), device.upload(dy), rows, width),
+/** A kernel of rows y = x and dy, with the bound of one row. */
+const rowBackwardLaw = (
+  kernel: "softmaxBackward" | "logSoftmaxBackward",
+  cases: typeof rowCases,
+  bound: (y: Float32Array, dy: Float32Array, tolerances: KernelTolerances) => ArrayLike<number>,
+) =>
+  law({
+    kernel,
+    cases,
+    rows,
+    run: (device, { x, dy, rows, width }) => ({
+      dx: device.kernels[kernel](device.upload(x), device.upload(dy), rows, width),
+    }),
+    bounds: (c, { tolerances }) => ({
+      dx: perRow(c.x, c.rows, (y, r) => bound(y, rowOf(c.dy, r, c.rows), tolerances)),
+    }),
   });
 
 export const rowLaws: readonly AnyLaw[] = [
-  law({
-    kernel: "softmax",
-    cases: rowCases,
-    rows,
-    run: onRows("softmax"),
-    bounds: (c, { tolerances }) => ({
-      y: perRow(c, (x) => {
-        const { p, d } = softmaxOf(x);
-        return each(
-          x.length,
-          (i) => (32 + sumUnits(x.length) + 2 * tolerances.exp + 2 * Math.abs(d[i]!)) * UNIT * p[i]!,
-        );
-      }),
-    }),
+  rowLaw("softmax", (x, { exp }) => {
+    const { p, d } = softmaxOf(x);
+    return each(x.length, (i) => (32 + sumUnits(x.length) + 2 * exp + 2 * Math.abs(d[i]!)) * UNIT * p[i]!);
   }),
-  law({
-    kernel: "softmaxBackward",
-    cases: withSoftmax,
-    rows,
-    run: backOnRows("softmaxBackward"),
-    bounds: (c) => ({
-      dx: perRow(c, (y, dy) => {
-        const dots = sum(y, (value, i) => Math.abs(value * dy[i]!));
-        return each(y.length, (i) => (8 + sumUnits(y.length)) * UNIT * y[i]! * (Math.abs(dy[i]!) + dots));
-      }),
-    }),
+  rowBackwardLaw("softmaxBackward", withSoftmax, (y, dy) => {
+    const dots = sum(y, (value, i) => Math.abs(value * dy[i]!));
+    return each(y.length, (i) => (8 + sumUnits(y.length)) * UNIT * y[i]! * (Math.abs(dy[i]!) + dots));
   }),
-  law({
-    kernel: "logSoftmax",
-    cases: rowCases,
-    rows,
-    run: onRows("logSoftmax"),
-    bounds: (c, { tolerances }) => ({
-      y: perRow(c, (x) =>
-        softmaxOf(x).d.map((d) => (32 + sumUnits(x.length) + tolerances.exp + 4 * Math.abs(d)) * UNIT),
-      ),
-    }),
+  rowLaw("logSoftmax", (x, { exp }) =>
+    softmaxOf(x).d.map((d) => (32 + sumUnits(x.length) + exp + 4 * Math.abs(d)) * UNIT),
+  ),
+  rowBackwardLaw("logSoftmaxBackward", withLogSoftmax, (y, dy, { exp }) => {
+    const total = sum(dy, Math.abs);
+    return each(
+      y.length,
+      (i) => 4 * UNIT * Math.abs(dy[i]!) + (8 + sumUnits(y.length) + exp) * UNIT * Math.exp(y[i]!) * total,
+    );
   }),
-  law({
-    kernel: "logSoftmaxBackward",
-    cases: withLogSoftmax,
-    rows,
-    run: backOnRows("logSoftmaxBackward"),
-    bounds: (c, { tolerances }) => ({
-      dx: perRow(c, (y, dy) => {
-        const total = sum(dy, Math.abs);
-        return each(
-          y.length,
-          (i) =>
-            4 * UNIT * Math.abs(dy[i]!) + (8 + sumUnits(y.length) + tolerances.exp) * UNIT * Math.exp(y[i]!) * total,
-        );
-      }),
-    }),
+  // Argmax and the two largest are exact.
+  rowLaw("rowStats", (x, { exp }) => {
+    const { p, d } = softmaxOf(x);
+    const largest = x.reduce((max, value) => Math.max(max, value), -Infinity);
+    const spread = sum(p, (value, i) => value * (1 + Math.abs(d[i]!)) ** 2);
+    const units = (32 + sumUnits(x.length) + exp) * UNIT;
+    return [0, 0, 0, units + 4 * UNIT * (Math.abs(largest) + Math.log(x.length)), units * spread];
   }),
-  law({
-    kernel: "rowStats",
-    cases: rowCases,
-    rows,
-    run: onRows("rowStats"),
-    bounds: (c, { tolerances }) => ({
-      // Argmax and the two largest are exact.
-      y: perRow(c, (x) => {
-        const { p, d } = softmaxOf(x);
-        const largest = x.reduce((max, value) => Math.max(max, value), -Infinity);
-        const spread = sum(p, (value, i) => value * (1 + Math.abs(d[i]!)) ** 2);
-        const units = (32 + sumUnits(x.length) + tolerances.exp) * UNIT;
-        return [0, 0, 0, units + 4 * UNIT * (Math.abs(largest) + Math.log(x.length)), units * spread];
-      }),
-    }),
-  }),
-  law({
-    kernel: "rowArgmax",
-    cases: rowCases,
-    rows,
-    run: onRows("rowArgmax"),
-    // The argmax and the largest are exact; beside them is any finite number.
-    bounds: (c) => ({ y: perRow(c, () => [0, 0, Infinity]) }),
-  }),
+  // The argmax and the largest are exact; beside them is any finite number.
+  rowLaw("rowArgmax", () => [0, 0, Infinity]),
   normLaw(true),
   normBackwardLaw(true),
   normLaw(false),

@@ -75,8 +75,9 @@ describe("a template", () => {
     ["doubles a text", "template-failed", doubling("'abcd'", "~"), "a text of more than"],
     ["doubles a list", "template-failed", doubling("[1, 2]", "+"), "a list of more than"],
   ])("that %s is a typed error: %s", async (_, code, template, says) => {
-    const refused = { name: "TemplateError", code, message: expect.stringContaining(says) as string };
-    await expect(renderChat(template, [...hi, ...hi])).rejects.toMatchObject(refused);
+    const rendered = renderChat(template, [...hi, ...hi]);
+    await expectCode(rendered, code, says);
+    await expect(rendered).rejects.toHaveProperty("name", "TemplateError");
   });
 });
 
@@ -99,6 +100,4 @@ it.each([
   [["Hi"], "message-malformed"],
   [[{ role: "robot", content: "Hi" }], "message-role"],
   [[...hi, { role: "user", content: [{ type: "text", text: "Hi" }] }], "message-content"],
-])("messages %j is refused", (messages, code) =>
-  expect(renderChat("x", messages as never)).rejects.toMatchObject({ name: "OptionError", code }),
-);
+])("messages %j is refused", (messages, code) => expectCode(renderChat("x", messages as never), code));

@@ -8,6 +8,7 @@ import { loadGguf, openGguf } from "../../../src/model/gguf/load-gguf.js";
 import { loadModel, memorySource } from "early-exits/model";
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
+import { expectCode } from "../../support/expect-code.js";
 import { concat, u32, VALUE } from "../../support/gguf/bytes.js";
 import { type ConvertOptions, convertToGguf, number, real, string } from "../../support/gguf/convert.js";
 import type { PlainTensor } from "../../support/gguf/stored.js";
@@ -56,6 +57,11 @@ describe.each(names)("%s as a GGUF file", (name) => {
 
 const logitsOf = async (name: string, options: ConvertOptions) => (await fromGguf(name, options)).logits(ids);
 
+/** Adds a tensor, by default a vector. */
+const vector =
+  (name: string, values: readonly number[], shape = [values.length]) =>
+  (tensors: readonly PlainTensor[]) => [...tensors, { name, shape, data: Float32Array.from(values) }];
+
 describe("parts that only some files have", () => {
   it("query, key and value of Phi-2 in one matrix", async () => {
     const edit = (tensors: readonly PlainTensor[]) => {
@@ -95,11 +101,6 @@ describe("parts that only some files have", () => {
     const some = randomIds(8, 61, 1);
     expect(await model.logits(some)).toEqual(await folder.logits(some));
   });
-
-  const vector = (name: string, values: readonly number[]) => (tensors: readonly PlainTensor[]) => [
-    ...tensors,
-    { name, shape: [values.length], data: Float32Array.from(values) },
-  ];
 
   it("Llama 3's factors: those of the folder's rope_scaling", async () => {
     const scaling = {
@@ -169,37 +170,37 @@ describe("parts that only some files have", () => {
 });
 
 describe("what is refused", () => {
-  const refused = (name: string, options: ConvertOptions) => expect(fromGguf(name, options)).rejects;
-  const factors = { name: "rope_freqs.weight", shape: [8], data: new Float32Array(8).fill(2) };
-
-  it("two scalings of rotary positions at once", async () => {
-    const pairs = { "rope.scaling.type": string("linear"), "rope.scaling.factor": real(2) };
-    await refused("mistral-tiny", { edit: (tensors) => [...tensors, factors], pairs }).toMatchObject({
-      code: "gguf-rope-factors",
-    });
+  const scaling = { "rope.scaling.type": string("linear"), "rope.scaling.factor": real(2) };
+  const factors = (count: number, shape?: number[]) => ({
+    edit: vector("rope_freqs.weight", Array<number>(count).fill(2), shape),
   });
+  const pattern = [VALUE.array, concat(u32(VALUE.bool), u32(1), u32(0), Uint8Array.of(1))] as const;
 
-  it("factors that are not one for each rotated pair, or no vector", async () => {
-    const short = { ...factors, shape: [7], data: new Float32Array(7).fill(2) };
-    await refused("mistral-tiny", { edit: (tensors) => [...tensors, short] }).toThrow(/a list of 8 positive numbers/);
-    const square = { ...factors, shape: [2, 4] };
-    await refused("mistral-tiny", { edit: (tensors) => [...tensors, square] }).toMatchObject({ code: "tensor-shape" });
-  });
-
-  it("OLMo 3, which has sliding windows, and sizes that no tensor has", async () => {
-    const window = { "attention.sliding_window": number(8) };
-    await refused("olmo2-tiny", { pairs: window }).toThrow(/only OLMo 2 is supported/);
-    for (const key of ["embedding_length", "attention.head_count"]) {
-      await refused("qwen3-tiny", { pairs: { [key]: number(2 ** 31) } }).toMatchObject({
-        code: "gguf-sizes",
-      });
-    }
-  });
-
-  it("a pattern of sliding windows that is not one entry per block", async () => {
-    const pattern = [VALUE.array, concat(u32(VALUE.bool), u32(1), u32(0), Uint8Array.of(1))] as const;
-    await refused("gemma3-tiny", { pairs: { "attention.sliding_window_pattern": pattern } }).toThrow(
-      /should be an array of 6 booleans/,
-    );
-  });
+  it.each<[string, string, ConvertOptions, string, string?]>([
+    ["two scalings of rotary positions", "mistral-tiny", { ...factors(8), pairs: scaling }, "gguf-rope-factors"],
+    [
+      "factors that are not one for each rotated pair",
+      "mistral-tiny",
+      factors(7),
+      "config-field",
+      "a list of 8 positive numbers",
+    ],
+    ["factors that are no vector", "mistral-tiny", factors(8, [2, 4]), "tensor-shape"],
+    [
+      "OLMo 3, which has sliding windows",
+      "olmo2-tiny",
+      { pairs: { "attention.sliding_window": number(8) } },
+      "config-field",
+      "only OLMo 2 is supported",
+    ],
+    ["a hidden size that no tensor has", "qwen3-tiny", { pairs: { embedding_length: number(2 ** 31) } }, "gguf-sizes"],
+    ["heads that no tensor has", "qwen3-tiny", { pairs: { "attention.head_count": number(2 ** 31) } }, "gguf-sizes"],
+    [
+      "a pattern of sliding windows that is not one entry per block",
+      "gemma3-tiny",
+      { pairs: { "attention.sliding_window_pattern": pattern } },
+      "gguf-metadata",
+      "should be an array of 6 booleans",
+    ],
+  ])("%s", (_, name, options, code, says) => expectCode(fromGguf(name, options), code, says));
 });

@@ -107,13 +107,11 @@ describe("words", () => {
   // Merges that training would not give: a pair whose first symbol comes later, and products of later merges.
   const letters = ["a", "b", "c", "ab", "bc", "abc", "aa", "aaa", "cab"];
   const strange = {
-    ...{
-      added_tokens: [],
-      decoder: { type: "ByteLevel" },
-      post_processor: null,
-      normalizer: null,
-      pre_tokenizer: null,
-    },
+    added_tokens: [],
+    decoder: { type: "ByteLevel" },
+    post_processor: null,
+    normalizer: null,
+    pre_tokenizer: null,
     model: {
       type: "BPE",
       vocab: Object.fromEntries(letters.map((letter, id) => [letter, id])),

@@ -7,7 +7,7 @@ import { trainByteLevelBpe } from "early-exits/model";
 import { parseSafetensors } from "early-exits/tensor";
 import { serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
 import { decodeGguf } from "../../../src/tensor/formats/gguf/decode.js";
-import { ggufFile, type GgufParts, stringArray, text, u16, u32, u64, concat, VALUE } from "./bytes.js";
+import { ggufFile, stringArray, text, u16, u32, u64, concat, VALUE } from "./bytes.js";
 import { converted } from "./convert.js";
 import {
   partsOf,
@@ -31,17 +31,6 @@ export interface GgufModelOptions {
   readonly pairs?: Readonly<Record<string, TypedValue>>;
 }
 
-export interface GgufModel {
-  /** By name: one, or "small-00001-of-0000N.gguf" and so on. */
-  readonly files: Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
-  /** The first of them. */
-  readonly name: string;
-  /** Parts of the first file. */
-  readonly parts: GgufParts;
-  /** config.json, model.safetensors and tokenizer.json of the same model. */
-  readonly folder: Readonly<Record<string, string | Uint8Array>>;
-}
-
 const documents = times(20, (i) => `The river holds ${i} winters; one people remembers 12345.\n`);
 const bpe = trainByteLevelBpe(documents, {
   vocabSize: 288,
@@ -62,7 +51,13 @@ const baseConfig = {
   tie_word_embeddings: false,
 } as const;
 
-export async function ggufModel(options: GgufModelOptions = {}): Promise<GgufModel> {
+export type GgufModel = Awaited<ReturnType<typeof ggufModel>>;
+
+/**
+ * `files` by name: one, or "small-00001-of-0000N.gguf" and so on; the first is `name`, of `parts`. `folder`:
+ * config.json, model.safetensors and tokenizer.json of the same model.
+ */
+export async function ggufModel(options: GgufModelOptions = {}) {
   const { type = "F32", parts = 1 } = options;
   const config: Readonly<Record<string, unknown>> = { ...baseConfig, ...options.config };
   const checkpoint = await smallCheckpoint(config);

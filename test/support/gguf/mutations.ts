@@ -10,17 +10,13 @@ import type { FolderFile } from "early-exits/model";
 import { loadGguf } from "../../../src/model/gguf/load-gguf.js";
 import { concat, f32, ggufFile, type GgufPair, type GgufParts, type GgufTensorParts, text, u32, u64 } from "./bytes.js";
 import { byteEdits } from "../byte-edits.js";
+import type { Drawn } from "../draw.js";
 import { convertedParts } from "./convert.js";
 import { ggufModel } from "./model.js";
 import { smallCheckpoint, smallConfigs } from "../models.js";
 
 /** Milliseconds that a file may take. */
 export const LIMIT = 500;
-
-export interface MutatedGguf {
-  readonly bytes: Uint8Array;
-  readonly edits: readonly string[];
-}
 
 const tiny = {
   hidden_size: 32,
@@ -86,7 +82,7 @@ const odd = fc.record({
   byte: fc.nat(255),
   more: fc.uint8Array({ minLength: 1, maxLength: 16 }),
 });
-type Odd = typeof odd extends fc.Arbitrary<infer T> ? T : never;
+type Odd = Drawn<typeof odd>;
 
 /** The list with one of its members changed. */
 function changed<T>(list: readonly T[] | undefined, odd: Odd, change: (one: T, odd: Odd) => readonly T[]) {
@@ -122,7 +118,7 @@ const headEdits: Readonly<Record<string, HeadEdit>> = {
 const edits = (of: object) => fc.array(fc.tuple(fc.constantFrom(...Object.keys(of)), odd), { maxLength: 3 });
 
 /** Files with up to three edits of each layer. */
-export const mutatedGguf: fc.Arbitrary<MutatedGguf> = fc
+export const mutatedGguf = fc
   .tuple(
     fc.constantFrom(...models),
     edits(headEdits),
@@ -140,7 +136,7 @@ export const mutatedGguf: fc.Arbitrary<MutatedGguf> = fc
  * Loads a file: "loaded", or the code of the error that refused it. Throws if it broke a rule. A slow file is tried
  * again, since the machine may have been busy.
  */
-export async function checkMutatedGguf({ bytes, edits }: MutatedGguf, device: Device) {
+export async function checkMutatedGguf({ bytes, edits }: Drawn<typeof mutatedGguf>, device: Device) {
   let outcome = "";
   for (let attempt = 0; attempt < 3; attempt++) {
     const started = performance.now();

@@ -5,7 +5,7 @@ import { parseSafetensors } from "../../../src/tensor/formats/safetensors.js";
 import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../../src/tensor/formats/header.js";
 import { type SafetensorsErrorCode, safetensorsErrorCodes } from "../../../src/tensor/formats/errors.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
-import { failing } from "../../support/expect-code.js";
+import { expectCode } from "../../support/expect-code.js";
 import { entry, fault, fileOf } from "./safetensors-files.js";
 
 describe("a malformed file has its own code:", () => {
@@ -31,6 +31,7 @@ describe("a malformed file has its own code:", () => {
     safetensorsHeaderLength(new Uint8Array(Uint32Array.of(low, high).buffer), fileSize);
   const shaped = (shape: string) => one("U8", shape, "[0,4]");
   const typed = (dtype: string) => one(dtype, "[1]", "[0,4]");
+  const placed = (offsets: string) => one("U8", "[4]", offsets);
   const four = new Uint8Array(4);
   const bytes = { dtype: "U8", shape: [4], data: four } as const;
   const NONE = entry("U8", "[0]", "[0,0]");
@@ -66,10 +67,13 @@ describe("a malformed file has its own code:", () => {
       header('{"a":null}'),
       header('{"a":{"dtype":1,"shape":[],"data_offsets":[0,0]}}'),
       shaped('"4"'),
-      one("U8", "[4]", "{}"),
-      one("U8", "[4]", "[0]"),
-      one("U8", "[4]", "[0,4,4]"),
-      one("U8", "[4]", "[]"),
+      placed("{}"),
+      placed("[0]"),
+      placed("[0,4,4]"),
+      placed("[]"),
+      // Refused where it starts, without a deep stack.
+      header(`{"a":${"[".repeat(1e6)}`),
+      header(`{"a":${'{"dtype":'.repeat(9e5)}`),
     ],
     "file-too-short": [() => parseSafetensors(new Uint8Array(7)), () => parseSafetensors(new ArrayBuffer(0))],
     "header-past-end": [length(3, 0, 10), () => parseSafetensors(fileOf("{}").subarray(0, 9))],
@@ -104,6 +108,7 @@ describe("a malformed file has its own code:", () => {
       header('{"__metadata__":null}'),
       header('{"__metadata__":{"a":1}}'),
       header('{"__metadata__":{"a":{}}}'),
+      header(`{"__metadata__":{"a":${"[".repeat(1e6)}`),
       tensors({}, { a: 1 as unknown as string }),
     ],
     "missing-field": [
@@ -120,15 +125,15 @@ describe("a malformed file has its own code:", () => {
       shaped('["4"]'),
       shaped("[[4]]"),
       shaped("[null]"),
-      one("U8", "[4]", "[0,9007199254740992]"),
-      one("U8", "[4]", "[-0,4]"),
-      one("U8", "[4]", "[0,1e999]"),
+      placed("[0,9007199254740992]"),
+      placed("[-0,4]"),
+      placed("[0,1e999]"),
       tensors({ a: { ...bytes, shape: [1.5] } }),
     ],
     "offsets-gap": [one("U8", "[3]", "[1,4]"), two("[0,4]", "[5,9]", 9)],
     "offsets-overlap": [two("[0,4]", "[3,7]", 7), two("[0,4]", "[0,4]", 4)],
     "offsets-past-end": [one("U8", "[5]", "[0,5]"), two("[0,4]", "[4,8]", 7)],
-    "offsets-reversed": [one("U8", "[4]", "[4,0]")],
+    "offsets-reversed": [placed("[4,0]")],
     "partial-byte": [one("F4", "[3]", "[0,2]", 2), one("F6_E2M3", "[2]", "[0,2]", 2)],
     "prefix-too-short": [
       () => safetensorsHeaderLength(new Uint8Array(7), 100),
@@ -141,7 +146,7 @@ describe("a malformed file has its own code:", () => {
     ],
     "size-mismatch": [
       shaped("[5]"),
-      one("F64", "[1]", "[0,4]"),
+      typed("F64"),
       () => decodeFloat32(four, "F64"),
       tensors({ a: { dtype: "F32", shape: [2], data: new Float32Array(1) } }),
     ],
@@ -157,7 +162,7 @@ describe("a malformed file has its own code:", () => {
     ],
     "unknown-dtype": [
       typed("F33"),
-      one("f32", "[1]", "[0,4]"),
+      typed("f32"),
       typed("constructor"),
       tensors({ a: { ...bytes, dtype: "F33" as SafetensorsDtype } }),
       () => decodeFloat32(four, "F33" as SafetensorsDtype),
@@ -177,7 +182,7 @@ describe("a malformed file has its own code:", () => {
     );
     vi.resetModules();
     const fresh = await import("../../../src/tensor/formats/safetensors.js");
-    expect(() => fresh.parseSafetensors(fileOf("{}"))).toThrow(failing("big-endian-host"));
+    await expectCode(() => fresh.parseSafetensors(fileOf("{}")), "big-endian-host");
   });
 
   test("and the codes are all tested here", () =>

@@ -3,12 +3,12 @@
  * Malformed files are in malformed.test.ts, the 16-bit floats in half-floats.test.ts.
  */
 import { describe, expect } from "vitest";
-import { decodeFloat32, type SafetensorsDtype, safetensorsDtypes } from "../../../src/tensor/formats/dtype.js";
+import { decodeFloat32, safetensorsDtypes } from "../../../src/tensor/formats/dtype.js";
 import { parseSafetensors } from "../../../src/tensor/formats/safetensors.js";
 import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../../src/tensor/formats/header.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
 import { entry, fault, fileOf } from "./safetensors-files.js";
-import { checkMutated, mutatedFile } from "../../support/safetensors-mutations.js";
+import { checkMutated, mutatedFile, sizeInBits } from "../../support/safetensors-mutations.js";
 import { fc, test } from "../../support/property.js";
 
 describe("the bytes of a file", () => {
@@ -49,7 +49,7 @@ describe("the bytes of a file", () => {
   test("do not depend on the order of the input", () => {
     const tensors: [string, SafetensorsInput][] = safetensorsDtypes.map((dtype) => [
       `t.${dtype}`,
-      { dtype, shape: [4], data: new Uint8Array(32).subarray(0, rawBytes(dtype, 4)) },
+      { dtype, shape: [4], data: new Uint8Array(sizeInBits(dtype, [4]) / 8) },
     ]);
     expect(serializeSafetensors([...tensors].reverse())).toEqual(serializeSafetensors(Object.fromEntries(tensors)));
     expect(parseSafetensors(serializeSafetensors(tensors)).names).toEqual([...tensors].reverse().map(([name]) => name));
@@ -70,8 +70,8 @@ describe("a round trip", () => {
     .record({ dtype: fc.constantFrom(...safetensorsDtypes), shape: fc.array(fc.nat(4), { maxLength: 3 }) })
     .chain(({ dtype, shape: any }) => {
       // sub-byte elements must fill whole bytes
-      const shape = Number.isInteger(rawBytes(dtype, count(any))) ? any : [...any, 4];
-      const length = rawBytes(dtype, count(shape));
+      const shape = sizeInBits(dtype, any) % 8 === 0 ? any : [...any, 4];
+      const length = sizeInBits(dtype, shape) / 8;
       return fc.uint8Array({ minLength: length, maxLength: length }).map((data) => ({ dtype, shape, data }));
     });
 
@@ -197,16 +197,6 @@ describe("a header", () => {
     expect(file.info("a\n").dtype).toBe("F64");
     expect(fault(() => file.info("toString")).code).toBe("tensor-not-found");
   });
-
-  test("of deep nesting is refused where it starts, without a deep stack", () => {
-    for (const text of [
-      `{"a":${"[".repeat(1e6)}`,
-      `{"a":${'{"dtype":'.repeat(9e5)}`,
-      `{"__metadata__":{"a":${"[".repeat(1e6)}`,
-    ]) {
-      expect(["field-type", "metadata-type"]).toContain(fault(() => parseSafetensors(fileOf(text))).code);
-    }
-  });
 });
 
 test("a damaged file parses to tensors that tile its data, or throws a SafetensorsError", () => {
@@ -220,18 +210,3 @@ test("a damaged file parses to tensors that tile its data, or throws a Safetenso
   expect(outcomes).toContain("parsed");
   expect(outcomes.size).toBeGreaterThan(10);
 });
-
-function count(shape: readonly number[]) {
-  return shape.reduce((product, size) => product * size, 1);
-}
-
-function rawBytes(dtype: SafetensorsDtype, elements: number) {
-  const bits = dtype.startsWith("F4")
-    ? 4
-    : dtype.startsWith("F6_")
-      ? 6
-      : /8/.test(dtype) || dtype === "BOOL"
-        ? 8
-        : Number(/\d+/.exec(dtype)![0]);
-  return (bits * elements) / 8;
-}

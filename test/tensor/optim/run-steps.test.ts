@@ -3,6 +3,7 @@ import { backward, createReferenceDevice, sum, Tensor } from "early-exits/tensor
 import { mul } from "../../../src/tensor/ops/arithmetic.js";
 import { expect, it } from "vitest";
 import { runSteps, type StepProgress } from "../../../src/tensor/optim/run-steps.js";
+import { expectCode } from "../../support/expect-code.js";
 
 const device = createReferenceDevice();
 const parameter = () => Tensor.from(device, [3, -2], [2], { requiresGrad: true });
@@ -66,7 +67,7 @@ it("saves when asked to, and after the last step", async () => {
   expect(saved).toEqual([2, 4, 5, 1, 5]);
 });
 
-it("stops when aborted and resumes bit for bit; its throughput is that of its own steps", async () => {
+it("stops when aborted, resumes bit for bit, only from steps 0 to 5; throughput is that of its own steps", async () => {
   const whole = parameter();
   await run(whole);
   let checkpoint: Uint8Array | undefined;
@@ -85,6 +86,13 @@ it("stops when aborted and resumes bit for bit; its throughput is that of its ow
   expect(await resumed.read()).toEqual(await whole.read());
   expect(tokens).toBe(30);
   expect(last).toMatchObject({ tokensPerSecond: 20, timeLeft: 0 });
+  for (const steps of ["6", "x"]) {
+    const resume = Buffer.from(
+      Buffer.from(checkpoint!).toString("latin1").replace('step":"2', `step":"${steps}`),
+      "latin1",
+    );
+    await expectCode(run(parameter(), { resume }), "checkpoint-damaged", "expected 0 to 5");
+  }
 });
 
 it("ends before a step whose loss is not finite, with the weights of the last whole step", async () => {
@@ -112,11 +120,14 @@ it("ends before a step whose loss is not finite, with the weights of the last wh
 it("ends if the gradient or a weight is not finite, and saves nothing of it", async () => {
   const infinite = () => Tensor.from(device, [3e38, 1], [2], { requiresGrad: true }); // twice that overflows
   const clipped = infinite();
-  await expect(run(clipped)).rejects.toMatchObject({ code: "gradient-non-finite" });
+  await expectCode(run(clipped), "gradient-non-finite");
   expect(await clipped.read()).toEqual(Float32Array.of(3e38, 1));
   const saved: number[] = [];
-  await expect(
-    run(infinite(), { every: 1, maxGradientNorm: 0, onCheckpoint: (_bytes, step) => void saved.push(step) }),
-  ).rejects.toMatchObject({ name: "NumericsError", code: "weights-non-finite" });
+  const options = {
+    every: 1,
+    maxGradientNorm: 0,
+    onCheckpoint: (_: Uint8Array, step: number) => void saved.push(step),
+  };
+  await expectCode(run(infinite(), options), "weights-non-finite");
   expect(saved).toEqual([]);
 });

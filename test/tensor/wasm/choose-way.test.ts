@@ -14,16 +14,18 @@ vi.mock("../../../src/tensor/wasm/kernels/choose-way.js", { spy: true });
 const [N, K] = [40, 170];
 
 interface Given {
-  readonly build: "portable" | "relaxed";
+  /** @default "portable" */
+  readonly build?: "portable" | "relaxed";
   readonly dtype: "int8" | "int4" | "int4-floats" | "int4-centred";
-  readonly way: number;
+  /** @default EXACT */
+  readonly way?: number;
   readonly rows?: number;
   readonly calls?: number;
   readonly scale?: number;
 }
 
 /** A product of random integers and activations, some of them large. */
-async function product({ build, dtype, way, rows = 19, calls = 1, scale = 1 }: Given) {
+async function product({ build = "portable", dtype, way = EXACT, rows = 19, calls = 1, scale = 1 }: Given) {
   vi.mocked(chooseWay).mockReturnValue(way);
   const device = await createWasmDevice({ host: nodeHost, build });
   if (build === "relaxed") expect(chooseWay).toHaveLastReturnedWith(way);
@@ -49,18 +51,18 @@ describe.each(["int8", "int4", "int4-floats", "int4-centred"] as const)(
   "ways of multiplying %s have the same bits",
   (dtype) => {
     it("cold and hot", async () => {
-      const exact = await product({ build: "portable", dtype, way: EXACT });
-      expect(await product({ build: "relaxed", dtype, way: EXACT })).toEqual(exact);
+      const exact = await product({ dtype });
+      expect(await product({ build: "relaxed", dtype })).toEqual(exact);
       for (const calls of [1, 3000]) {
         expect(await product({ build: "relaxed", dtype, way: PAIRS, calls })).toEqual(exact);
       }
     });
 
     it("for one row and for many, in whole parts and in the rest of one", async () => {
-      const most = await product({ build: "portable", dtype, way: EXACT, rows: 131 });
+      const most = await product({ dtype, rows: 131 });
       for (const rows of [1, 2, 3, 64, 65, 130]) {
         const some = most.subarray(0, rows * N);
-        expect(await product({ build: "portable", dtype, way: EXACT, rows })).toEqual(some);
+        expect(await product({ dtype, rows })).toEqual(some);
         expect(await product({ build: "relaxed", dtype, way: PAIRS, rows })).toEqual(some);
       }
     });
@@ -68,7 +70,7 @@ describe.each(["int8", "int4", "int4-floats", "int4-centred"] as const)(
     it("where activations are large, small or infinite", async () => {
       // One row scales its facts by 2^112: beyond 2^16 there is no room for that.
       for (const scale of [1e3, 1e5, 1e8, 1e30, 1e-30, 1e-36, Infinity]) {
-        const exact = await product({ build: "portable", dtype, way: EXACT, rows: 1, scale });
+        const exact = await product({ dtype, rows: 1, scale });
         expect(await product({ build: "relaxed", dtype, way: PAIRS, rows: 1, scale })).toEqual(exact);
         expect((await product({ build: "relaxed", dtype, way: PAIRS, scale })).subarray(0, N)).toEqual(exact);
       }

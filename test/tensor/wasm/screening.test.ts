@@ -10,7 +10,7 @@ import { createRng } from "../../../src/tensor/rng.js";
 import { roundRow } from "../../../src/tensor/round-row.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { times } from "../../support/lists.js";
-import { between, casesHere, fc, test } from "../../support/property.js";
+import { between, casesHere, type Drawn, fc, test } from "../../support/property.js";
 
 const RUNS = casesHere(150);
 const ROWS = ["random", "twins", "neighbours", "lattice", "huge", "denormal", "uneven", "zero"] as const;
@@ -26,18 +26,7 @@ const STATES = [
   "zero",
 ] as const;
 
-interface Case {
-  readonly n: number;
-  readonly k: number;
-  readonly rows: (typeof ROWS)[number];
-  readonly states: readonly (typeof STATES)[number][];
-  readonly bias: boolean;
-  readonly dtype: "float32" | "bfloat16";
-  readonly count: number;
-  readonly seed: number;
-}
-
-const cases: fc.Arbitrary<Case> = fc.record({
+const cases = fc.record({
   n: fc.oneof(between(1, 150), fc.constantFrom(16, 64, 400)),
   k: fc.oneof({ weight: 8, arbitrary: between(1, 70) }, fc.constantFrom(576, 2048, 2051)),
   rows: fc.constantFrom(...ROWS),
@@ -47,6 +36,7 @@ const cases: fc.Arbitrary<Case> = fc.record({
   count: fc.constantFrom(1, 2, 5, 40),
   seed: fc.nat(),
 });
+type Case = Drawn<typeof cases>;
 
 /** A float32 rounds the errors of such rows to a few bits, and such a state shows it. */
 const tinyRows: Case = {
