@@ -109,9 +109,12 @@ describe("heads", () => {
 
   it("leave nothing behind where one is refused, and do nothing once they are disposed of", async () => {
     const model = await smallModel({ device: wasm });
+    const preview = { rank: 9, candidates: 5, first: { rank: 8, candidates: 9 } };
+    const others = attachHeads(model, { exits: [2], preview });
+    await others.heads[0]!.preview!.packed(); // takes working memory
+    others.dispose();
     const { used } = model.device.memory!();
     expect(() => attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: { rank: 99 } })).toThrow(/rank/);
-    const preview = { rank: 9, candidates: 5, first: { rank: 8, candidates: 9 } };
     const heads = attachHeads(model, { exits: [2], preview });
     await expectCode(trainHeads(heads, [[1, 2]], { list: [1, 1] }), "heads-tokens");
     await heads.heads[0]!.preview!.packed();

@@ -1,5 +1,5 @@
 /**
- * Naive loops: ggufIntegers and decodeGguf in src/tensor/formats/gguf/decode.ts, equal bit for bit.
+ * Naive loop: ggufIntegers in src/tensor/formats/gguf/decode.ts, equal bit for bit; for rounded rows, decodeGguf.
  * Stored rows on their way into panels. Without loss, sixteen rows of a group are unpacked to bytes, scales and
  * minimums, and packed at once. To be rounded, a panel's rows become float32 first.
  */
@@ -22,7 +22,8 @@ const ROW_PAIRS: usize = 640;
 const FLOATS: usize = 1152;
 
 /**
- * Rows [first, first + count) at `from`, rounded or, of types with integers, without loss. Item i: those in the i-th of the panels that they touch.
+ * Rows [first, first + count) at `from`, rounded or, of types with integers, without loss. Item i: those in the i-th of
+ * the panels that they touch.
  */
 export function packBlocks(
   kind: i32,

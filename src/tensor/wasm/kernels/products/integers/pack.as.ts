@@ -1,5 +1,5 @@
 /**
- * Naive loop: integerValues in src/tensor/integer-rows.ts, equal bit for bit; for `roundBytes` and `roundNibbles`, roundToIntegers.
+ * Naive loop: integerValues in src/tensor/integer-rows.ts, equal bit for bit; for rounding, roundToIntegers.
  * Integer weights on their way into panels (bytes.as.ts, nibbles.as.ts) and back to float32. Rows arrive as integers
  * [count][k], a byte each, with a scale and a minimum per group of 32. Memory of a new matrix is zero, and so is
  * padding. Rows of float32 are rounded to int8 in float64, where a product, a sum and a conversion to integers are the
