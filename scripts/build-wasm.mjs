@@ -115,7 +115,6 @@ function exportsOf(declarations) {
 /** kernels.generated.ts: the exports as they are, and as the host code calls them. */
 function interfaceText(kernels) {
   const numbers = (names) => names.map((name) => `${name}: number`).join(", ");
-  const fields = (names) => names.map((name) => `readonly ${name}: number`).join("; ");
   const byName = kernels.filter((kernel) => kernel.byName);
   const range = ({ ranged }) => (ranged ? ", begin, end" : "");
   return [
@@ -130,9 +129,10 @@ function interfaceText(kernels) {
     ...kernels.map(({ name, parameters, result }) => `  readonly ${name}: (${numbers(parameters)}) => ${result};`),
     "}",
     "",
+    "type Named<N extends string> = Readonly<Record<N, number>>;",
     "/** The arguments of the kernels that are called by name, without the range of items. */",
     "export interface KernelArguments {",
-    ...byName.map(({ name, named }) => `  readonly ${name}: { ${fields(named)} };`),
+    ...byName.map(({ name, named }) => `  readonly ${name}: Named<${named.map((one) => `"${one}"`).join(" | ")}>;`),
     "}",
     "",
     "/** The same names in the order of the kernel's parameters, for the kernels that end with a range of items. */",

@@ -69,9 +69,10 @@ const LOADED_LATER = new RegExp(
 const kB = (bytes: number) => `${(bytes / 1000).toFixed(1)} kB`;
 
 describe("minified and gzipped", () => {
+  // + 180 and + 30: options that do not exist are refused
   it.each([
-    ["training, calibrating, generating", 61_260, "{ attachHeads, calibrate, generate, splitDocuments, trainHeads }"],
-    ["every function of early-exits", 90_550, "*"],
+    ["training, calibrating, generating", 61_440, "{ attachHeads, calibrate, generate, splitDocuments, trainHeads }"],
+    ["every function of early-exits", 90_580, "*"],
   ])("%s import at most %i bytes, and nothing that is loaded later", async (name, most, names) => {
     const size = await sizeOf(name, `export ${names} from "../index.js";`);
     expect(size.initial).toBeLessThanOrEqual(most);
@@ -99,8 +100,9 @@ describe("minified and gzipped", () => {
     expect(Object.keys(size.lazy).sort()).toEqual(
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm-device"]),
     );
+    // Of these, a kilobyte rounds weights: files load in half the time.
     for (const build of ["portable.generated", "relaxed.generated"]) {
-      expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(117_600);
+      expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(118_650);
     }
   });
 });
